@@ -1,0 +1,57 @@
+# Everything a person types. `make demo` and `make test` set themselves up on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+export LITELLM_LOCAL_MODEL_COST_MAP := True
+
+.PHONY: setup demo test check fix lint types floors unit faults attacks soak lock clean
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## Install everything (system packages and a virtual environment)
+
+$(STAMP): requirements.lock pyproject.toml cluster/setup.sh
+	@sh cluster/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: $(STAMP)  ## Run the main job on a bundled sample; no API key needed
+	@$(BIN)/manta demo
+
+test: $(STAMP)  ## Every test
+	@$(BIN)/python -m pytest -m "not faults and not attacks and not soak"
+
+check: $(STAMP) lint types floors unit  ## The quick one: format, lint, types, floors, unit tests
+
+lint: $(STAMP)
+	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
+
+types: $(STAMP)
+	@$(BIN)/basedpyright --level error
+
+floors: $(STAMP)
+	@$(BIN)/lint-imports --no-logo > .floors.log 2>&1 || (cat .floors.log; exit 1)
+
+unit: $(STAMP)
+	@$(BIN)/python -m pytest -q --no-header -m "not ray and not slow and not faults and not attacks and not soak"
+
+fix: $(STAMP)  ## Format and mend what can be mended
+	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+faults: $(STAMP)  ## The long fault suite
+	@$(BIN)/python -m pytest -m faults --timeout 900
+
+attacks: $(STAMP)  ## The whole attack suite
+	@$(BIN)/python -m pytest -m attacks --timeout 900
+
+soak: $(STAMP)  ## A week in fast motion
+	@$(BIN)/python -m pytest -m soak --timeout 3600
+
+lock: $(STAMP)  ## Compile requirements.lock anew
+	@$(BIN)/python -m pip install -q uv && $(BIN)/uv pip compile -q --universal --python-version 3.11 \
+		--no-emit-index-url --no-header --generate-hashes --extra dev -o requirements.lock pyproject.toml
+
+clean:  ## Remove what `setup` made here
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,1 @@
+"""The players: who does the work, and with which hands."""

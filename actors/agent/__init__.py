@@ -1,0 +1,1 @@
+"""One agent: a frozen identity, its limits and the loop that runs it."""

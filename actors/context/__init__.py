@@ -1,0 +1,1 @@
+"""What a model sees of its conversation: pure functions over messages."""

@@ -1,0 +1,1 @@
+"""Durable plugs of the journal socket, and the only door to SQLAlchemy."""

@@ -1,0 +1,1 @@
+"""Talking to models: the gateway socket, its plugs and the wrappers around it."""

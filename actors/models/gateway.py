@@ -1,0 +1,81 @@
+"""The model gateway socket and what travels through it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from orchestration.messages import Usage
+
+Role = Literal["architect", "coder", "reviewer", "security", "linter"]
+"""Who is thinking; each has a route (a model, its fallbacks and options)."""
+
+WireMessage = dict[str, Any]
+"""One message in the OpenAI chat form, made once and never changed afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to use a tool. `arguments` is the raw text the model wrote."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One turn's question.
+
+    `key` is the same whenever the same turn is asked again: equal keys are joined while in
+    flight, and the reply is kept until acknowledged.
+    """
+
+    key: str
+    role: Role
+    conversation: str
+    """Stable name of the conversation within its run, such as `build[greet]/write_test#1`."""
+    turn: int
+    messages: tuple[WireMessage, ...]
+    tools: tuple[dict[str, Any], ...] = ()
+    """Tool definitions in the OpenAI form."""
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """One turn's answer, normalised whatever the provider."""
+
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish: Literal["stop", "tool_calls", "length", "refusal"] = "stop"
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    drift: str = ""
+    """For a recording: how the question differed from the recorded one without mattering."""
+
+
+class ModelGateway(Protocol):
+    """Answers requests. Retries, fallbacks and prices are its business; meaning is not.
+
+    Raises:
+        ModelError: the provider failed for good, is unknown, or its key is missing.
+        BudgetExceededError: the run may spend no more.
+    """
+
+    async def complete(self, request: ModelRequest) -> ModelReply: ...
+
+    async def acknowledge(self, key: str) -> None:
+        """The reply to `key` is durable at the caller's; the gateway may forget it."""
+        ...
+
+    async def check(self, role: Role) -> str:
+        """The model behind a role, once its name and key are known to be usable, without a call.
+
+        Raises:
+            ModelError: unknown provider or missing key, naming the variable to set.
+        """
+        ...
+
+    async def context_tokens(self, role: Role) -> int:
+        """The size of the role's context window in tokens."""
+        ...

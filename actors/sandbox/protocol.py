@@ -1,0 +1,288 @@
+"""The sandbox socket: a place where untrusted code runs, and its provider.
+
+Paths are POSIX: relative to the workspace, or absolute inside the sandbox. No host path is ever
+accepted or returned; NUL is refused; newlines and undecodable names are legal.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from orchestration.errors import InfrastructureError, UsageError
+
+Level = Literal["local", "container", "e2b", "daytona", "none", "in-memory"]
+Ended = Literal["exited", "signaled", "timeout", "oom", "output_limit", "cancelled", "lost"]
+WORKSPACE = "/workspace"
+"""Where the workspace is mounted in every sandbox that has a file system of its own."""
+
+
+class SandboxError(InfrastructureError):
+    """Base of what a sandbox or its provider raises; nothing of a vendor's SDK leaks out."""
+
+
+class SandboxLostError(SandboxError):
+    """The sandbox is gone for good. Ends an agent's loop; never shown to a model."""
+
+
+class SandboxUnavailableError(SandboxError):
+    """Try again later: the provider is away, rate limited or over quota."""
+
+
+class UnsupportedError(SandboxError):
+    """This level lacks the capability asked for."""
+
+
+class PathRefusedError(SandboxError, UsageError):
+    """A path outside the workspace, with NUL, through a link out of it, or not a plain file."""
+
+    def __str__(self) -> str:
+        return SandboxError.__str__(self)
+
+
+class FileMissingError(SandboxError, FileNotFoundError):
+    """No such file in the sandbox."""
+
+    def __str__(self) -> str:
+        return SandboxError.__str__(self)
+
+
+class NoSpaceError(SandboxError):
+    """The sandbox's disk limit is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a level can do. Flags, never silent emulation."""
+
+    egress_off: bool = False
+    egress_allowlist: bool = False
+    tree_kill: bool = False
+    hard_memory: bool = False
+    hard_disk: bool = False
+    separate_streams: bool = True
+    binary_output: bool = True
+    kernel_boundary: bool = False
+    pause_memory: bool = False
+    pause_disk: bool = False
+    snapshot: bool = False
+    fork: bool = False
+    expose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxLimits:
+    """Caps on one sandbox. Sizes in bytes."""
+
+    memory: int = 2 * 1024**3
+    processes: int = 256
+    cpus: float = 2.0
+    tmp: int = 512 * 1024**2
+    disk: int = 4 * 1024**3
+    file: int = 1024**3
+    """The largest single file."""
+    output: int = 1024**3
+    """Bytes printed by one command before it is ended as `output_limit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What is asked for. `labels` find it again: connect-or-create by equal labels."""
+
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The whole environment besides PATH, HOME, LANG and TERM: nothing is inherited."""
+    egress: tuple[str, ...] = ()
+    """`host:port` patterns that may be reached; empty means no network."""
+    limits: SandboxLimits = SandboxLimits()
+    toolchains: tuple[str, ...] = ()
+    """Host directories from trusted configuration, visible read-only at the same path; the
+    `bin` of each is put on PATH in order."""
+    ttl_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRef:
+    """How to find a sandbox again. Small, picklable, holds no secret."""
+
+    level: Level
+    id: str
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """What a command did. `exit_code` is None unless it `exited`."""
+
+    exit_code: int | None
+    ended: Ended
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    signal: int | None = None
+    stdout_total: int = 0
+    """Bytes printed in all; more than `len(stdout)` when head and tail were kept."""
+    stderr_total: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return self.ended == "exited" and self.exit_code == 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """lstat of a path in the sandbox."""
+
+    path: str
+    kind: Literal["file", "directory", "symlink", "other"]
+    size: int
+    mode: int
+    mtime_ns: int
+
+
+class Process(Protocol):
+    """A background process: outlives the call that made it, not the sandbox."""
+
+    id: str
+
+    async def write(self, data: bytes) -> None:
+        """To its stdin."""
+        ...
+
+    async def close_stdin(self) -> None: ...
+
+    async def read(self, *, timeout_s: float) -> bytes:
+        """Next bytes of stdout; empty at end of stream or after `timeout_s`."""
+        ...
+
+    async def wait(self, *, timeout_s: float) -> ExecResult | None:
+        """Its result, or None if still running after `timeout_s`."""
+        ...
+
+    async def kill(self) -> None:
+        """The whole tree; dead on return."""
+        ...
+
+
+OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
+
+
+class Sandbox(Protocol):
+    """One place to run things.
+
+    Raises, from any verb:
+        SandboxLostError: it is gone for good.
+        SandboxUnavailableError: its provider is away for now.
+    """
+
+    @property
+    def ref(self) -> SandboxRef: ...
+
+    async def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout_s: float,
+        cwd: str = ".",
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        max_output: int = 1_000_000,
+        on_output: OnOutput | None = None,
+    ) -> ExecResult:
+        """Run a command (text goes to `bash -c`) to its end. Never raises for what it did.
+
+        On timeout, cancellation or output limit the whole process tree is dead before this
+        returns or re-raises, and partial output is kept: head and tail of `max_output` bytes per
+        stream. A writer past the cap is never blocked.
+        """
+        ...
+
+    async def spawn(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str = ".",
+        env: Mapping[str, str] | None = None,
+        max_output: int = 1_000_000,
+    ) -> Process:
+        """Start a background process."""
+        ...
+
+    async def read_file(self, path: str, *, offset: int = 0, limit: int = 50_000_000) -> bytes:
+        """Bytes of a regular file."""
+        ...
+
+    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """Atomically (temporary file and rename); parents are made."""
+        ...
+
+    async def stat(self, path: str) -> FileStat: ...
+
+    async def list_files(
+        self, path: str = ".", *, depth: int = 1, limit: int = 10_000
+    ) -> list[FileStat]:
+        """Entries below `path`, sorted, links not followed."""
+        ...
+
+    async def remove(self, path: str) -> None:
+        """A file, or a directory with all in it. Missing is fine."""
+        ...
+
+    async def git_import(self, bundles: Sequence[bytes], commit: str) -> None:
+        """Make the workspace a clean checkout of `commit`, fetched from the bundles in order.
+
+        Idempotent. Uncommitted changes are discarded.
+        """
+        ...
+
+    async def git_export(
+        self, base: str, *, message: str, max_bytes: int = 200_000_000
+    ) -> tuple[str, bytes]:
+        """Commit everything in the workspace on top of `base` and bundle it.
+
+        Returns the commit id and a bundle of `base..commit`; ("", b"") when nothing changed.
+        The bundle is untrusted: import it with fsck on.
+        """
+        ...
+
+    async def terminate(self) -> None:
+        """Idempotent; never raises for "already gone"."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `doctor`: what was looked at, whether it is fine, and the fix if not."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+class SandboxProvider(Protocol):
+    """Makes and finds sandboxes of one level. Built from trusted configuration only."""
+
+    level: Level
+    capabilities: Capabilities
+
+    async def doctor(self) -> list[Check]:
+        """Self-test. A level that fails it is never replaced by a weaker one."""
+        ...
+
+    async def create(self, spec: SandboxSpec) -> Sandbox: ...
+
+    async def connect(self, ref: SandboxRef) -> Sandbox:
+        """Raises SandboxLostError if it is gone."""
+        ...
+
+    async def find(self, labels: Mapping[str, str]) -> list[SandboxRef]:
+        """Sandboxes that carry all these labels."""
+        ...
+
+    async def sweep(
+        self, labels: Mapping[str, str], *, keep: Sequence[str] = ()
+    ) -> list[SandboxRef]:
+        """Terminate those with these labels whose id is not in `keep`; returns them."""
+        ...
+
+    async def close(self) -> None: ...

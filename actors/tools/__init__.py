@@ -1,0 +1,1 @@
+"""What agents can do: tools, toolsets and the wrappers around them."""

@@ -1,0 +1,1 @@
+"""The hall: where the players play, its doors and its wiring."""

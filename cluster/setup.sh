@@ -1,0 +1,34 @@
+#!/bin/sh
+# Set up a fresh Debian or Ubuntu machine: system packages, then a virtual environment.
+# Usage: cluster/setup.sh PYTHON VENV
+set -eu
+python=${1:-python3}
+venv=${2:-.venv}
+
+say() { printf '%s\n' "setup: $*" >&2; }
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  say "$python is older than Python 3.11; pass another one: make PYTHON=python3.12 setup"
+  exit 2
+}
+
+missing=""
+command -v bwrap >/dev/null 2>&1 || missing="$missing bubblewrap"
+command -v git >/dev/null 2>&1 || missing="$missing git"
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+if [ -n "$missing" ]; then
+  sudo=""
+  [ "$(id -u)" = 0 ] || sudo="sudo"
+  say "installing system packages:$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  $sudo apt-get update -qq >/dev/null && $sudo apt-get install -y -qq $missing >/dev/null || {
+    say "apt-get failed; install these by hand and run make again:$missing"
+    exit 2
+  }
+fi
+
+[ -x "$venv/bin/python" ] || { say "creating $venv"; "$python" -m venv "$venv"; }
+say "installing locked Python packages (a minute or two the first time)"
+"$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+"$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+say "ready"

@@ -1,0 +1,1 @@
+"""The score: what happens next. Pure; knows no player, no Ray, no network, no database."""

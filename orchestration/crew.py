@@ -1,0 +1,73 @@
+"""The players the score needs. Every verb is a step."""
+
+from typing import Protocol
+
+from orchestration.messages import (
+    Briefing,
+    CodeTask,
+    Delivery,
+    Outcomes,
+    Patch,
+    Plan,
+    Review,
+    TestReport,
+    TreeRef,
+    Work,
+)
+from orchestration.workflow.step import StepContext
+
+
+class Crew(Protocol):
+    """One run's team. Whoever implements it decides who does the work, never in what order."""
+
+    async def recall(self, briefing: Briefing, ctx: StepContext, /) -> Briefing:
+        """Add what memory knows. Never fails: slow or broken recall adds nothing and says so."""
+        ...
+
+    async def plan(self, briefing: Briefing, ctx: StepContext, /) -> Plan:
+        """Decompose the request, heeding the briefing's notes."""
+        ...
+
+    async def begin(self, task: CodeTask, ctx: StepContext, /) -> Work:
+        """Open a task on the integration branch as it stands now."""
+        ...
+
+    async def write_test(self, work: Work, ctx: StepContext, /) -> Patch:
+        """A commit that adds tests for the task and changes nothing else."""
+        ...
+
+    async def write_code(self, work: Work, ctx: StepContext, /) -> Patch:
+        """A commit on top of the frozen tests that makes them pass, heeding the feedback."""
+        ...
+
+    async def verify(self, tree: TreeRef, ctx: StepContext, /) -> TestReport:
+        """Run the whole suite at `tree` in a fresh sandbox. The same tree is run once per step."""
+        ...
+
+    async def review(self, work: Work, ctx: StepContext, /) -> Review:
+        """A reviewer's verdict on the task's patch."""
+        ...
+
+    async def audit(self, work: Work, ctx: StepContext, /) -> Review:
+        """Scanners' and a security analyst's verdict on the task's patch."""
+        ...
+
+    async def merge(self, work: Work, ctx: StepContext, /) -> Work:
+        """Merge into the integration branch, one at a time, testing the merged tree first.
+
+        Returns the work with `merged` set, or, on a conflict or a red merge, with `feedback`
+        set and `base` moved to the branch's present head.
+        """
+        ...
+
+    async def integrated(self, ctx: StepContext, /) -> TreeRef:
+        """The integration branch as it stands."""
+        ...
+
+    async def show(self, outcomes: Outcomes, ctx: StepContext, /) -> str:
+        """The delivery's diff and evidence as text for the delivery gate."""
+        ...
+
+    async def deliver(self, outcomes: Outcomes, ctx: StepContext, /) -> Delivery:
+        """Name the branch, write the evidence, remember the lessons."""
+        ...

@@ -1,0 +1,337 @@
+"""The frozen things that travel between the score and the players."""
+
+from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from orchestration.approval import ApprovalPolicy
+from orchestration.ids import BlobId, CommitId, RunId, TaskId
+
+
+class Frozen(BaseModel):
+    """A value: compared by content, never changed, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- the request -------------------------------------------------------------------------------
+
+
+class TreeRef(Frozen):
+    """A commit and the git bundles which, fetched in order, contain it."""
+
+    commit: CommitId
+    bundles: tuple[BlobId, ...]
+
+    def plus(self, commit: CommitId, bundle: BlobId) -> "TreeRef":
+        """The tree after one more commit, carried by one more bundle."""
+        return TreeRef(commit=commit, bundles=(*self.bundles, bundle))
+
+
+class Limits(Frozen):
+    """Caps by construction. Reaching one ends the run cleanly and keeps the work."""
+
+    parallel_tasks: int = Field(default=4, ge=1, le=64)
+    red_attempts: int = Field(default=3, ge=1, le=20)
+    """Tries to write a test that fails for the right reason."""
+    repairs: int = Field(default=5, ge=1, le=20)
+    """Rounds of code, prove, review and merge for one task."""
+    plan_rounds: int = Field(default=4, ge=1, le=20)
+    """Plans shown to a person before giving up."""
+    turns: int = Field(default=60, ge=1)
+    """Model turns of one agent in one step."""
+    tokens: int = Field(default=2_000_000, ge=1)
+    """Tokens, in and out, of one agent in one step."""
+    cost_usd: float = Field(default=5.0, gt=0)
+    """Money of one agent in one step, where the model has a price."""
+    agent_seconds: float = Field(default=1800.0, gt=0)
+    test_seconds: float = Field(default=600.0, gt=0)
+    """Wall time of one run of the test suite."""
+
+
+class FeatureRequest(Frozen):
+    """What a person asked for, and of which repository."""
+
+    run_id: RunId
+    text: str = Field(min_length=1, max_length=20_000)
+    repository: str
+    """Its name, for people and for memory: the last part of its path or URL."""
+    base: TreeRef
+    base_ref: str = "HEAD"
+    """What the base commit was called there."""
+    guidance: str = ""
+    """The repository's own AGENTS.md (or CLAUDE.md), as untrusted advice."""
+    test_command: str | None = None
+    """Overrides the detected test runner."""
+    limits: Limits = Limits()
+    policy: ApprovalPolicy = ApprovalPolicy()
+
+
+# --- the plan ----------------------------------------------------------------------------------
+
+
+class CodeTask(Frozen):
+    """One atomic piece of work for one coder."""
+
+    id: TaskId = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    """Short name: lower-case letters, digits and hyphens."""
+    title: str = Field(min_length=1, max_length=120)
+    """One line, imperative; becomes the commit's title."""
+    description: str = Field(min_length=1)
+    acceptance: tuple[str, ...] = Field(min_length=1)
+    """What must be true afterwards; each is something a test can show."""
+    files: tuple[str, ...] = ()
+    """Files this task is expected to touch."""
+    after: tuple[TaskId, ...] = ()
+    """Tasks whose merged result this one builds on."""
+
+
+class Plan(Frozen):
+    """Tasks and their order. A plan that does not hold together cannot be constructed."""
+
+    summary: str = Field(min_length=1)
+    tasks: tuple[CodeTask, ...] = Field(min_length=1, max_length=40)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        ids = [task.id for task in self.tasks]
+        if twice := sorted({i for i in ids if ids.count(i) > 1}):
+            raise ValueError(f"task ids must be unique; repeated: {', '.join(twice)}")
+        for task in self.tasks:
+            if unknown := sorted(set(task.after) - set(ids)):
+                raise ValueError(
+                    f"task {task.id!r} comes after unknown tasks {', '.join(unknown)}; "
+                    f"known are {', '.join(ids)}"
+                )
+        try:
+            TopologicalSorter({t.id: t.after for t in self.tasks}).prepare()
+        except CycleError as error:
+            circle = " -> ".join(str(i) for i in error.args[1])
+            raise ValueError(f"tasks wait for each other in a circle: {circle}") from None
+        return self
+
+
+class Recollection(Frozen):
+    """A piece of text recalled from memory. Untrusted; labelled with where it comes from."""
+
+    source: str
+    """`path:first-last` for code, `lesson` for lessons of earlier runs."""
+    commit: CommitId
+    text: str
+
+
+class Briefing(Frozen):
+    """What the architect sees before planning."""
+
+    request: FeatureRequest
+    recalled: tuple[Recollection, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a person or a failed round said that the next plan must heed."""
+    plan: Plan | None = None
+    """The plan under discussion, once there is one."""
+
+
+# --- the work ----------------------------------------------------------------------------------
+
+
+class FileChange(Frozen):
+    """One changed path, read from git objects on the host, never from what an agent said."""
+
+    path: str
+    status: str = Field(pattern=r"^[AMDT]$")
+    old_mode: str
+    new_mode: str
+    old_blob: str
+    new_blob: str
+
+
+class Patch(Frozen):
+    """A commit on top of a base."""
+
+    base: TreeRef
+    tree: TreeRef
+    title: str
+    notes: str = ""
+    changes: tuple[FileChange, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(change.path for change in self.changes)
+
+
+class Outcome(StrEnum):
+    """How one test ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    """The test ran and an assertion or exception ended it."""
+    ERROR = "error"
+    """The test could not run: collection, import or fixture error."""
+    SKIPPED = "skipped"
+
+
+class TestCase(Frozen):
+    """One test's result as its runner reported it."""
+
+    __test__ = False
+    id: str
+    """The runner's own name, such as `tests/test_a.py::test_b`."""
+    outcome: Outcome
+    message: str = ""
+    """The last lines of the failure, capped."""
+
+
+class TestReport(Frozen):
+    """One run of a suite in a fresh sandbox; `exit_code` comes from the kernel."""
+
+    __test__ = False
+    commit: CommitId
+    command: str
+    cases: tuple[TestCase, ...] = ()
+    exit_code: int | None = None
+    ended: str = "exited"
+    """How the process ended: exited, signaled, timeout, oom, output_limit, cancelled."""
+    problem: str = ""
+    """Why this run says nothing (no report, forged report, runner missing); empty when sound."""
+    seconds: float = 0.0
+    tail: str = ""
+    """The last lines printed, capped, control characters removed."""
+
+    def with_outcome(self, *outcomes: Outcome) -> tuple[TestCase, ...]:
+        return tuple(case for case in self.cases if case.outcome in outcomes)
+
+    def brief(self) -> "TestReport":
+        """The same report with only the cases that did not pass (at most 20)."""
+        failing = self.with_outcome(Outcome.FAILED, Outcome.ERROR)[:20]
+        return self.model_copy(update={"cases": failing})
+
+
+class Verdict(Frozen):
+    """A gate's answer."""
+
+    passed: bool
+    reasons: tuple[str, ...] = ()
+    """Why not, one sentence each; they go to the coder word for word."""
+
+
+class Severity(StrEnum):
+    """How bad a finding is, from least to worst."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
+
+
+class Finding(Frozen):
+    """Something a reviewer or scanner wants changed."""
+
+    file: str
+    line: int = Field(default=0, ge=0)
+    """1-based; 0 for the whole file."""
+    severity: Severity
+    why: str = Field(min_length=1)
+    fix: str = ""
+    source: str = "reviewer"
+    """Who says so: reviewer, security, bandit, detect-secrets, ..."""
+
+    def sentence(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        fix = f" Fix: {self.fix}" if self.fix else ""
+        return f"[{self.source}, {self.severity}] {place}: {self.why}{fix}"
+
+
+class Review(Frozen):
+    """A reviewer's or security analyst's verdict."""
+
+    approved: bool
+    summary: str
+    findings: tuple[Finding, ...] = ()
+
+
+class Work(Frozen):
+    """One task on its way round the loop. Each step returns it with more filled in."""
+
+    request: FeatureRequest
+    task: CodeTask
+    base: TreeRef
+    """The integration branch when the task began, or was last brought up to date."""
+    test: Patch | None = None
+    red: TestReport | None = None
+    patch: Patch | None = None
+    green: TestReport | None = None
+    review: Review | None = None
+    audit: Review | None = None
+    merged: TreeRef | None = None
+    feedback: tuple[str, ...] = ()
+    """Why the last round was not good enough; empty when it was."""
+
+    def having(self, **changes: object) -> "Work":
+        """A copy with these fields replaced."""
+        return self.model_copy(update=changes)
+
+
+class TaskEvidence(Frozen):
+    """What proves one task, in the evidence bundle."""
+
+    task: CodeTask
+    test_commit: CommitId
+    commit: CommitId
+    merged: CommitId
+    test_files: dict[str, str]
+    """Frozen test files: path to git blob."""
+    red: TestReport
+    green: TestReport
+    review: Review
+    audit: Review
+
+
+class Usage(Frozen):
+    """What models cost so far."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_usd=self.cost_usd + other.cost_usd,
+        )
+
+
+class Outcomes(Frozen):
+    """All tasks merged; what the delivery gate shows."""
+
+    request: FeatureRequest
+    plan: Plan
+    works: tuple[Work, ...]
+    tree: TreeRef
+    """The integration branch."""
+    final: TestReport | None = None
+    """The whole suite on the integration branch."""
+
+
+class Delivery(Frozen):
+    """What comes out."""
+
+    run_id: RunId
+    branch: str
+    tree: TreeRef
+    bundle: BlobId
+    """Carries `branch` from the base commit on."""
+    evidence: BlobId
+    """The evidence bundle, JSON."""
+    summary: str

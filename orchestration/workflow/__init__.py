@@ -1,0 +1,1 @@
+"""A durable workflow engine: sans-I/O machine, append-only journal, one small loop."""

@@ -1,0 +1,225 @@
+"""The journal socket: append-only facts of runs, owned by leases, fenced by epochs.
+
+State is a fold over records. Control records are written by a run's owner under its `Lease`;
+workers append under a `StepGrant`. Every append of several records is one transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from orchestration.ids import BlobId, RunId, StepGrant, StepKey
+
+RECORD_VERSION = 1
+"""Version of the records written by this code; older ones are read through migrations."""
+
+
+NO_STEP = StepKey("")
+
+
+class RecordKind(StrEnum):
+    """The facts that a journal knows."""
+
+    CREATED = "created"
+    CLAIMED = "claimed"
+    STARTED = "started"
+    """An attempt of a step: its intent, durable before anything happens."""
+    EFFECT = "effect"
+    """A side effect inside a step, with its result; never repeated."""
+    DONE = "done"
+    FAILED = "failed"
+    """An attempt failed. The step may be tried again."""
+    ITERATION = "iteration"
+    """A loop's condition was judged after an iteration."""
+    CHOSEN = "chosen"
+    """A branch's arms, or a foreach's items, were determined."""
+    SLEEPING = "sleeping"
+    SUSPENDED = "suspended"
+    DECIDED = "decided"
+    CANCEL = "cancel"
+    FINISHED = "finished"
+    TURN = "turn"
+    """Worker: a model's reply, or what its tool calls answered."""
+    SANDBOX = "sandbox"
+    """Worker: a sandbox reference, before its first use."""
+    NOTE = "note"
+    """Worker or owner: progress for people; state never depends on it."""
+
+
+class RunStatus(StrEnum):
+    """Where a run stands, as the store knows it."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEAD_LETTER = "dead-letter"
+    """Recovered again and again without progress; `resume` gives it a fresh budget."""
+
+    @property
+    def ended(self) -> bool:
+        return self in {RunStatus.DONE, RunStatus.FAILED, RunStatus.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A fact to append. `body` is JSON; large parts of it live in the blob table."""
+
+    kind: RecordKind
+    step_key: StepKey = NO_STEP
+    attempt: int = 0
+    body: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A fact as stored. `seq` counts from 1 without gaps within its run."""
+
+    run_id: RunId
+    seq: int
+    kind: RecordKind
+    step_key: StepKey
+    attempt: int
+    epoch: int
+    at: float
+    """Seconds since the epoch, by the store's clock."""
+    body: str
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Ownership of a run until `until` (the store's clock), fenced by `epoch`."""
+
+    run_id: RunId
+    owner: str
+    epoch: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """One row of the list of runs."""
+
+    run_id: RunId
+    workflow: str
+    definition: str
+    """Hash of the workflow's definition when the run was created."""
+    status: RunStatus
+    title: str
+    created_at: float
+    updated_at: float
+    seq: int
+    epoch: int
+    owner: str
+    lease_until: float
+    cancel_requested: bool
+    parent: RunId | None = None
+
+
+class Journal(Protocol):
+    """Where facts are kept. All methods may raise `StoreError`.
+
+    Raises:
+        StaleOwnerError: the lease's epoch, or the grant's epoch or attempt, is no longer current.
+        NotFoundError: unknown run or blob.
+    """
+
+    async def create_run(
+        self, run_id: RunId, *, workflow: str, definition: str, title: str, body: str
+    ) -> bool:
+        """Create a run with its CREATED record; False (and nothing changed) if it exists."""
+        ...
+
+    async def claim(
+        self, run_id: RunId, owner: str, *, ttl_s: float = 15.0, take_over: bool = False
+    ) -> Lease:
+        """Take the run with the next epoch; status becomes RUNNING.
+
+        The same `owner` claims at once; anyone else once the lease has expired, was released,
+        or with `take_over`.
+
+        Raises:
+            RunOwnedError: the lease of another owner is alive.
+        """
+        ...
+
+    async def renew(self, lease: Lease, *, ttl_s: float = 15.0) -> Lease:
+        """Prolong the lease."""
+        ...
+
+    async def release(self, lease: Lease, status: RunStatus) -> None:
+        """Give the run up, leaving it in `status`."""
+        ...
+
+    async def append(
+        self,
+        lease: Lease,
+        records: Sequence[NewRecord],
+        *,
+        status: RunStatus | None = None,
+        release: bool = False,
+    ) -> int:
+        """Append control records in one transaction; optionally set the status and release.
+
+        A STARTED record makes its attempt the current one of its step, voiding older grants.
+        Returns the last sequence number.
+        """
+        ...
+
+    async def append_under(self, grant: StepGrant, records: Sequence[NewRecord]) -> int:
+        """Append a worker's records for its step in one transaction."""
+        ...
+
+    async def read(
+        self,
+        run_id: RunId,
+        *,
+        after: int = 0,
+        step_key: StepKey | None = None,
+        kinds: Sequence[RecordKind] | None = None,
+        limit: int = 10_000,
+    ) -> list[Record]:
+        """Records with `seq > after`, oldest first, optionally of one step or of some kinds."""
+        ...
+
+    async def wait(self, run_id: RunId, *, after: int, timeout_s: float) -> bool:
+        """Return True as soon as a record after `after` exists, False after `timeout_s`."""
+        ...
+
+    async def info(self, run_id: RunId) -> RunInfo: ...
+
+    async def runs(self, *, limit: int = 100) -> list[RunInfo]:
+        """Newest first."""
+        ...
+
+    async def request_cancel(self, run_id: RunId, *, by: str) -> bool:
+        """Store the wish to cancel, whoever owns the run; False if it has already ended.
+
+        A run that nobody drives (pending or suspended) is cancelled at once.
+        """
+        ...
+
+    async def decide(self, run_id: RunId, label: str, body: str, *, by: str) -> bool:
+        """Record a decision on a suspension. The first writer wins.
+
+        Returns True when recorded now, False when the very same body already stands.
+
+        Raises:
+            ConflictError: another decision stands.
+            NotFoundError: no open suspension has this label.
+        """
+        ...
+
+    async def put_blob(self, content: bytes) -> BlobId:
+        """Store content once, durable on return, addressed by its SHA-256."""
+        ...
+
+    async def get_blob(self, blob: BlobId) -> bytes:
+        """The content, checked against its address."""
+        ...
+
+    async def close(self) -> None: ...
