@@ -2,8 +2,14 @@
 
 State is a fold over records. Control records are written by a run's owner under its `Lease`;
 workers append under a `StepGrant`. Every append of several records is one transaction.
+
+The store reads three things out of the records that pass through it, and nothing else: the
+attempt a STARTED record begins, the `label` a SUSPENDED record waits under, and a run's status.
+It writes four kinds itself: CREATED, CLAIMED, DECIDED, and, when it cancels a run that nobody
+drives, CANCEL with FINISHED. Their bodies come from the functions below, alike in every plug.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -120,18 +126,71 @@ class RunInfo:
     parent: RunId | None = None
 
 
+CONTROL_KINDS = frozenset(
+    {RecordKind.STARTED, RecordKind.DONE, RecordKind.FAILED, RecordKind.SUSPENDED}
+)
+"""A step's grant is good while the last of its records of these kinds is its own STARTED."""
+
+
+def claimed_body(owner: str, was: RunStatus, *, take_over: bool) -> str:
+    """Body of CLAIMED. `was` tells a recovery (running) from a first start or a resume."""
+    return json.dumps({"owner": owner, "was": was.value, "take_over": take_over})
+
+
+def decided_body(label: str, answer: str, *, by: str) -> str:
+    """Body of DECIDED: the label, who decided, and the answer (JSON text) as it was given."""
+    return f'{{"label":{json.dumps(label)},"by":{json.dumps(by)},"answer":{answer}}}'
+
+
+def cancel_body(by: str) -> str:
+    """Body of CANCEL."""
+    return json.dumps({"by": by})
+
+
+def cancelled_body(by: str) -> str:
+    """Body of the FINISHED record of a run that was cancelled."""
+    error = {
+        "name": "RunCancelledError",
+        "what": f"the run was cancelled by {by}",
+        "fix": "start it anew, or fork it at the step where it stood",
+        "exit_code": 1,
+        "step_key": "",
+    }
+    return json.dumps({"status": RunStatus.CANCELLED.value, "error": error})
+
+
+def same_answer(decided: str, answer: str) -> bool:
+    """Whether a DECIDED body carries this answer; JSON is compared by value."""
+    return json.loads(decided)["answer"] == json.loads(answer)
+
+
 class Journal(Protocol):
     """Where facts are kept. All methods may raise `StoreError`.
 
+    A lease is *held* while its epoch is the run's and the run was not released since. An expired
+    lease that nobody else claimed is still held: the next epoch fences, not the clock.
+
     Raises:
-        StaleOwnerError: the lease's epoch, or the grant's epoch or attempt, is no longer current.
+        StaleOwnerError: the lease is not held, or the grant is void.
         NotFoundError: unknown run or blob.
     """
 
     async def create_run(
-        self, run_id: RunId, *, workflow: str, definition: str, title: str, body: str
+        self,
+        run_id: RunId,
+        *,
+        workflow: str,
+        definition: str,
+        title: str,
+        body: str,
+        parent: RunId | None = None,
+        records: Sequence[NewRecord] = (),
     ) -> bool:
-        """Create a run with its CREATED record; False (and nothing changed) if it exists."""
+        """Create a PENDING run with its CREATED record; False (nothing changed) if it exists.
+
+        A fork names its `parent` and brings the `records` it keeps, in the same transaction;
+        they follow CREATED with epoch 0.
+        """
         ...
 
     async def claim(
@@ -140,19 +199,20 @@ class Journal(Protocol):
         """Take the run with the next epoch; status becomes RUNNING.
 
         The same `owner` claims at once; anyone else once the lease has expired, was released,
-        or with `take_over`.
+        or with `take_over`. Writes a CLAIMED record in the new epoch.
 
         Raises:
             RunOwnedError: the lease of another owner is alive.
+            ConflictError: the run has ended.
         """
         ...
 
     async def renew(self, lease: Lease, *, ttl_s: float = 15.0) -> Lease:
-        """Prolong the lease."""
+        """Prolong the lease to `ttl_s` from now."""
         ...
 
     async def release(self, lease: Lease, status: RunStatus) -> None:
-        """Give the run up, leaving it in `status`."""
+        """Give the run up, leaving it in `status`. Raises ConflictError as `append` does."""
         ...
 
     async def append(
@@ -167,11 +227,20 @@ class Journal(Protocol):
 
         A STARTED record makes its attempt the current one of its step, voiding older grants.
         Returns the last sequence number.
+
+        Raises:
+            ConflictError: a cancel was requested, and `status` would leave RUNNING for anything
+                but CANCELLED. Nothing was written.
         """
         ...
 
     async def append_under(self, grant: StepGrant, records: Sequence[NewRecord]) -> int:
-        """Append a worker's records for its step in one transaction."""
+        """Append a worker's records for its step in one transaction.
+
+        `step_key`, `attempt` and epoch come from the grant, whatever the records say. The grant
+        is good while the run is RUNNING in the grant's epoch and the step's last record among
+        `CONTROL_KINDS` is the STARTED of this very attempt and epoch.
+        """
         ...
 
     async def read(
@@ -199,18 +268,24 @@ class Journal(Protocol):
     async def request_cancel(self, run_id: RunId, *, by: str) -> bool:
         """Store the wish to cancel, whoever owns the run; False if it has already ended.
 
-        A run that nobody drives (pending or suspended) is cancelled at once.
+        A run that nobody drives (pending, suspended, a dead letter, or running with an expired
+        lease) is cancelled at once: CANCEL and FINISHED, owner cleared. Otherwise a CANCEL
+        record and the flag in `info` tell the owner. Asking twice is one CANCEL record.
         """
         ...
 
     async def decide(self, run_id: RunId, label: str, body: str, *, by: str) -> bool:
         """Record a decision on a suspension. The first writer wins.
 
-        Returns True when recorded now, False when the very same body already stands.
+        `body` is the answer, JSON. The last SUSPENDED or DECIDED record with this label tells:
+        SUSPENDED waits; DECIDED stands. The DECIDED record carries the suspended step's key and
+        attempt and the run's epoch; status and lease stay as they are.
+
+        Returns True when recorded now, False when the same answer already stands.
 
         Raises:
             ConflictError: another decision stands.
-            NotFoundError: no open suspension has this label.
+            NotFoundError: no open suspension has this label, or the run has ended.
         """
         ...
 
