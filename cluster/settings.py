@@ -1,0 +1,162 @@
+"""One frozen `Settings`: everything a door may be told, checked once and never changed.
+
+`cluster.sources.load_settings` fills it from flags, environment and files; constructing it
+directly reads nothing from outside.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from actors.models.gateway import Role
+from actors.sandbox.protocol import Level
+from orchestration.approval import ApprovalPolicy, Gate, Rule
+from orchestration.messages import Frozen, Limits
+
+ENV_PREFIX = "MANTA_"
+ENV_NESTED = "__"
+
+FOREIGN_VARIABLES = (
+    "RAY_ADDRESS",
+    "RAY_AUTH_TOKEN_PATH",
+    "ANTHROPIC_API_KEY",
+    "OPENAI_API_KEY",
+    "GEMINI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "E2B_API_KEY",
+    "DAYTONA_API_KEY",
+)
+"""Variables of others that matter here; `.env.example` explains each."""
+
+
+def state_home() -> Path:
+    """Where Manta keeps its state unless told otherwise."""
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(home).expanduser() / "manta"
+
+
+def running_toolchains() -> tuple[Path, ...]:
+    """The Python environment that runs us: its prefix, and the installation it was made from."""
+    return tuple(dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix))))
+
+
+def _words(separator: str) -> BeforeValidator:
+    """Text becomes a list of its non-empty parts; anything else passes untouched."""
+
+    def split(value: object) -> object:
+        if isinstance(value, str):
+            return [word.strip() for word in value.split(separator) if word.strip()]
+        return value
+
+    return BeforeValidator(split)
+
+
+def _absolute(path: Path) -> Path:
+    expanded = path.expanduser()
+    if not expanded.is_absolute():
+        raise ValueError("must be an absolute path (or begin with ~)")
+    return expanded
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class RoleModels(Frozen):
+    """A model for one role where it differs from `model`, as PROVIDER/NAME."""
+
+    architect: str | None = None
+    coder: str | None = None
+    reviewer: str | None = None
+    security: str | None = None
+    linter: str | None = None
+
+
+class Settings(BaseSettings):
+    """What a door was told. Sizes and times carry their unit in the name."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_NESTED,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    # Where things are
+    state_dir: AbsolutePath = Field(default_factory=state_home)
+    """Runs, evidence, memory and the local cluster's papers. One writer at a time."""
+    address: str | None = None
+    """A running Ray cluster, HOST:PORT or `auto`; none means the state directory's own."""
+    store_url: SecretStr | None = None
+    """A PostgreSQL URL for runs; none means SQLite in the state directory."""
+    memory_uri: str | None = None
+    """A Milvus server; none means Milvus Lite in the state directory."""
+
+    # Who thinks
+    model: str | None = None
+    """PROVIDER/NAME as litellm knows it; the default of every role."""
+    models: RoleModels = RoleModels()
+    api_base: str | None = None
+    """Base URL of an OpenAI-compatible endpoint."""
+    embedding_model: str | None = None
+    """Adds dense vectors to recall; none means full text only."""
+
+    # How careful
+    sandbox: Level = "local"
+    toolchains: Annotated[tuple[AbsolutePath, ...], NoDecode, _words(os.pathsep)] = Field(
+        default_factory=running_toolchains
+    )
+    """Host directories that sandboxes see read-only; their `bin`s come first on PATH."""
+    approve: Annotated[tuple[Gate, ...], NoDecode, _words(",")] = ()
+    """Gates that wait for a person."""
+    test_command: str | None = Field(default=None, min_length=1)
+    """Overrides the detected test runner. Runs in the sandbox only."""
+    limits: Limits = Limits()
+    recall_timeout_s: float = Field(default=1.5, gt=0, le=60)
+    """Then planning goes on without memory."""
+
+    # The local cluster
+    cpus: int | None = Field(default=None, ge=1)
+    """CPUs that Ray may hand out; none means all of this machine's."""
+    object_store_mb: int = Field(default=200, ge=80)
+    dashboard_port: int = Field(default=0, ge=0, le=65_535)
+    """Of Ray's dashboard on 127.0.0.1; 0 means any free one."""
+    idle_stop_s: float = Field(default=900.0, gt=0)
+    """The local cluster stops once nobody has used it for this long."""
+    start_timeout_s: float = Field(default=60.0, gt=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed: `cluster.sources` knows where everything else comes from."""
+        return (init_settings,)
+
+    def model_for(self, role: Role) -> str | None:
+        """The model behind a role, or None where nobody named one."""
+        own: str | None = getattr(self.models, role)
+        return own or self.model
+
+    def policy(self) -> ApprovalPolicy:
+        """The gates to ask at, as the score wants them."""
+        return ApprovalPolicy(gates=dict.fromkeys(self.approve, Rule.ASK))
+
+    @property
+    def memory_location(self) -> str:
+        """What to open Milvus with: the server's URI, or the path of the embedded one."""
+        return self.memory_uri or str(self.state_dir / "memory.milvus")
