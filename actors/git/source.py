@@ -1,0 +1,213 @@
+"""The user's repository: read at the start, given a new branch at the end, else left alone."""
+
+import asyncio
+import os
+import re
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.git.bundle import decode
+from actors.git.command import NEUTRAL, Git
+from actors.git.records import entries, oid
+from actors.git.repository import index_pack, pack_bundle
+from orchestration.errors import ConflictError, GitError, UsageError
+from orchestration.ids import CommitId
+
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://|(?P<ssh>[\w.-]+@[\w.-]+:)")
+_SCHEMES = {"https", "ssh", "git", "file"}
+_PERSONAL = re.compile(
+    r"HOME|USER|LOGNAME|XDG_CONFIG_HOME|SSH_AUTH_SOCK|SSL_CERT_(FILE|DIR)|GIT_SSL_CAINFO"
+    r"|GIT_ASKPASS|GIT_SSH(_COMMAND)?|GIT_CONFIG_\w+"
+    r"|(https?|all|no)_proxy",
+    re.IGNORECASE,
+)
+"""What a person's own git needs to reach a private repository."""
+_ZERO = "0" * 40
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A commit to start from, and where it came from."""
+
+    name: str
+    """The last part of the path or URL."""
+    commit: CommitId
+    ref_name: str
+    """What the commit is called there: the branch HEAD is on, or the ref asked for."""
+    bundle: bytes
+    """The commit and all its history."""
+    is_dirty: bool
+    """There are uncommitted changes; they stay where they are and are not part of this."""
+    submodules: tuple[str, ...]
+    """Paths of submodules; they will be empty directories."""
+    local_path: Path | None
+    """The user's repository on this machine; None when it came from a URL."""
+
+
+async def open_source(path_or_url: str, ref: str = "HEAD") -> Source:
+    """Read a commit from a repository on this machine or at a URL.
+
+    Raises:
+        UsageError: not a repository, no commits, unknown ref, a kind that is not supported.
+        GitError: the URL cannot be reached.
+    """
+    url = _URL.match(path_or_url)
+    if not url:
+        path = await asyncio.to_thread(lambda: Path(path_or_url).expanduser().absolute())
+        return await _read(await _open(path), ref, _name(str(path)), path)
+    if not url["ssh"] and url["scheme"] not in _SCHEMES:
+        raise UsageError(
+            f"cannot fetch from {url['scheme']}:// addresses",
+            f"use one of {', '.join(sorted(_SCHEMES))}, or a local path",
+        )
+    async with _clone(path_or_url) as git:
+        return await _read(git, ref, _name(path_or_url), None)
+
+
+async def deliver(path: Path, bundle: bytes, branch: str, commit: str) -> None:
+    """Make a new branch in the user's repository. Work tree, index, config stay; no hook runs.
+
+    Idempotent.
+
+    Raises:
+        UsageError: not a repository, or the branch's name is not legal.
+        ConflictError: the branch exists and points elsewhere.
+        GitError: the bundle does not fit this repository.
+    """
+    git = await _open(path)
+    legal = await git("check-ref-format", "--branch", branch, ok=(0, 1, 128))
+    if legal.code or branch.startswith("-"):
+        raise UsageError(f"{branch!r} is not a legal branch name", "choose another name")
+    contents = decode(bundle)
+    if commit not in contents.heads.values():
+        raise GitError(f"the bundle does not bring {commit}")
+    ref = f"refs/heads/{branch}"
+    if await _refuse_other(git, ref, commit):
+        return
+    for need in contents.needs:
+        if (await git("cat-file", "-t", oid(need), ok=(0, 128))).text != "commit":
+            raise GitError(
+                f"{path} does not have {need[:12]}, on which the work was built",
+                "fetch it from where the run's base came from, then try again",
+            )
+    await index_pack(git, contents.pack)
+    made = await git("update-ref", ref, oid(commit), _ZERO, ok=(0, 1, 128))
+    if made.code and not await _refuse_other(git, ref, commit):
+        raise GitError(f"cannot make branch {branch}: {made.err}", "choose another branch name")
+
+
+async def _refuse_other(git: Git, ref: str, commit: str) -> bool:
+    """Whether the ref is there already with this commit."""
+    there = (await git("rev-parse", "--verify", "--quiet", ref, ok=(0, 1))).text
+    if there and there != commit:
+        raise ConflictError(
+            f"branch {ref.removeprefix('refs/heads/')} exists and points to {there[:12]}",
+            "choose another branch name, or delete that branch",
+        )
+    return bool(there)
+
+
+async def _open(path: Path) -> Git:
+    """Git in this repository, whatever kind (checkout, worktree, subdirectory, bare)."""
+    fix = "give the path of a git repository; in a new project run `git init` and commit first"
+    if not await asyncio.to_thread(path.is_dir):
+        raise UsageError(f"there is no directory {path}", fix)
+    git = Git(path)
+    answer = await git("rev-parse", "--show-object-format", "--is-shallow-repository", ok=(0, 128))
+    if answer.code:
+        raise UsageError(f"{path} is not a git repository", fix)
+    kind, shallow = answer.text.split()
+    if kind != "sha1":
+        raise UsageError(f"{path} uses {kind} objects", "only SHA-1 repositories are supported")
+    if shallow == "true":
+        raise UsageError(f"{path} is a shallow clone", "run `git fetch --unshallow` in it first")
+    return git
+
+
+async def _read(git: Git, ref: str, name: str, local_path: Path | None) -> Source:
+    commit = await _resolve(git, ref)
+    tree = entries((await git("ls-tree", "-r", "-l", "-z", "--full-tree", commit)).out)
+    try:
+        bundle = await pack_bundle(git, None, commit)
+    except GitError as error:
+        raise GitError(
+            f"cannot read the history of {name}: {error.what}",
+            "run `git fsck` there; in a partial clone run `git fetch --refetch --no-filter` first",
+        ) from error
+    return Source(
+        name=name,
+        commit=commit,
+        ref_name=await _called(git, ref),
+        bundle=bundle,
+        is_dirty=local_path is not None and await _is_dirty(git),
+        submodules=tuple(entry.path for entry in tree if entry.mode == "160000"),
+        local_path=local_path,
+    )
+
+
+async def _resolve(git: Git, ref: str) -> CommitId:
+    wanted = f"{ref}^{{commit}}"
+    answer = await git(
+        "rev-parse", "--verify", "--quiet", "--end-of-options", wanted, ok=(0, 1, 128)
+    )
+    if not answer.code:
+        return CommitId(oid(answer.text))
+    listing = await git("for-each-ref", "--count=10", "--format=%(refname:short)", "refs/heads")
+    known = listing.text.split()
+    if not known:
+        raise UsageError("the repository has no commits", "commit something first")
+    raise UsageError(f"the repository has no {ref!r}", f"branches there: {', '.join(known)}")
+
+
+async def _called(git: Git, ref: str) -> str:
+    if ref != "HEAD":
+        return ref
+    return (await git("symbolic-ref", "--short", "--quiet", "HEAD", ok=(0, 1))).text or "HEAD"
+
+
+async def _is_dirty(git: Git) -> bool:
+    """Whether there are uncommitted changes. Looks, and neither writes nor runs filters."""
+    if (await git("rev-parse", "--is-inside-work-tree", ok=(0, 128))).text != "true":
+        return False
+    pattern = r"^filter\..*\.(clean|smudge|process|required)$"
+    answer = await git("config", "--null", "--name-only", "--get-regexp", pattern, ok=(0, 1))
+    keys = [key.decode(errors="surrogateescape") for key in answer.out.split(b"\0")[:-1]]
+    off = {"GIT_CONFIG_COUNT": str(len(keys))}
+    for number, key in enumerate(keys):
+        off[f"GIT_CONFIG_KEY_{number}"] = key
+        off[f"GIT_CONFIG_VALUE_{number}"] = "false" if key.endswith(".required") else ""
+    answer = await git("status", "--porcelain", "-z", "--ignore-submodules=all", env=off)
+    return bool(answer.out)
+
+
+@asynccontextmanager
+async def _clone(url: str) -> AsyncGenerator[Git]:
+    """A bare clone in a temporary directory, made with the person's own credentials."""
+    shown = re.sub(r"(?<=://)[^/@\s]+@", "", url)
+    env = {name: value for name, value in NEUTRAL.items() if not name.startswith("GIT_CONFIG_")}
+    env |= {name: value for name, value in os.environ.items() if _PERSONAL.fullmatch(name)}
+    env["GIT_ALLOW_PROTOCOL"] = ":".join(sorted(_SCHEMES))
+    scratch = await asyncio.to_thread(tempfile.TemporaryDirectory, ignore_cleanup_errors=True)
+    try:
+        target = Path(scratch.name) / "clone"
+        try:
+            await Git(Path(scratch.name), env)(
+                "clone", "--bare", "--quiet", "--template=", "--", url, str(target),
+                timeout_s=1800,
+            )  # fmt: skip
+        except GitError as error:
+            raise GitError(
+                f"cannot clone {shown}: {error.what}",
+                f"check the address, the network and your access: git ls-remote {shown}",
+            ) from error
+        yield await _open(target)
+    finally:
+        await asyncio.to_thread(scratch.cleanup)
+
+
+def _name(path_or_url: str) -> str:
+    last = re.split(r"[/:]", path_or_url.rstrip("/"))[-1]
+    return last.removesuffix(".git") or "repository"
