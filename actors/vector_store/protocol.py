@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-RowKind = Literal["code", "lesson", "evicted"]
+RowKind = Literal["code", "lesson", "evicted", "file"]
+"""`file` rows are memory's own list of what it has indexed."""
+
+MAX_TEXT_BYTES = 60_000
+"""Of one row's text, in UTF-8: what every store can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +36,26 @@ class VectorStore(Protocol):
     """Every query is confined to one repository by the store's own filter.
 
     Raises:
-        StoreError: the store is locked, away or torn.
+        StoreError: the store is locked, away, torn or not open.
+        UsageError: a row that no store can hold; see `limits`.
     """
 
     async def open(self) -> None:
-        """Ready for use; may be called again after a failure."""
+        """Ready for use; may be called again after a failure, and when already open."""
         ...
 
-    async def upsert(self, rows: Sequence[Row]) -> None: ...
+    async def upsert(self, rows: Sequence[Row]) -> None:
+        """Add or replace rows, in this order: after a crash the first ones may be there."""
+        ...
 
     async def delete(self, repository: str, *, ids: Sequence[str]) -> None: ...
 
     async def ids(self, repository: str, kind: RowKind) -> set[str]:
         """Ids of all rows of one kind."""
+        ...
+
+    async def rows(self, repository: str, kind: RowKind) -> list[Row]:
+        """All rows of one kind, without their vectors, in no order."""
         ...
 
     async def search(
@@ -56,7 +67,10 @@ class VectorStore(Protocol):
         limit: int,
         vector: Sequence[float] | None = None,
     ) -> list[Hit]:
-        """BM25 over the text; fused by rank with the vector search when a vector is given."""
+        """BM25 over source and text; fused by rank with the vector search when a vector is given.
+
+        Identifiers match by their parts (see `words`). Text without a word finds nothing.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -1,0 +1,53 @@
+"""Code and prose as the words that full-text search compares.
+
+`parseOptions`, `parse_options` and "parsing an option" should meet. So an identifier counts as
+itself and as each of its parts, all in lower case, and plain English endings are taken off.
+Whatever is indexed and whatever is asked goes through here, on every store.
+"""
+
+import re
+
+from actors.vector_store.protocol import Row
+
+_IDENTIFIER = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
+_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
+_LONGEST = 64
+"""Longer runs of letters are digests and encoded data: nobody asks for them."""
+
+
+def words(text: str) -> list[str]:
+    """Every word of the text, in order, repeated as often as it occurs."""
+    found: list[str] = []
+    for match in _IDENTIFIER.finditer(text):
+        identifier = match.group()
+        if len(identifier) > _LONGEST:
+            continue
+        parts = _PART.findall(identifier)
+        found.append(stem(identifier.lower()))
+        if len(parts) > 1:
+            found.extend(stem(part.lower()) for part in parts)
+    return found
+
+
+def words_of(row: Row) -> list[str]:
+    """What a row is found by: its source, so its path, and its text. Nothing for `file` rows."""
+    return [] if row.kind == "file" else words(f"{row.source}\n{row.text}")
+
+
+def stem(word: str) -> str:
+    """The word without a plural or verb ending; the same for words that belong together."""
+    if len(word) < 4 or not word.isascii() or not word.isalpha():
+        return word
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    for ending in ("ing", "ed"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = _undoubled(word[: -len(ending)])
+    return word[:-1] if word.endswith("e") and len(word) > 4 else word
+
+
+def _undoubled(word: str) -> str:
+    """`runn` is `run`; `pass` stays."""
+    return word[:-1] if word[-1] == word[-2] and word[-1] not in "slz" else word
