@@ -1,0 +1,135 @@
+"""Joining a Ray cluster, and saying in one sentence why it did not work."""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+from collections.abc import MutableMapping
+
+import ray
+import ray.exceptions
+from ray._private import ray_constants
+from ray._raylet import (  # Cython: unseen by the type checker
+    AuthenticationTokenLoader,  # pyright: ignore[reportAttributeAccessIssue]
+    Config,  # pyright: ignore[reportAttributeAccessIssue]
+)
+
+from cluster.papers import LOOPBACK_ONLY, ClusterAddress, authentication
+from orchestration.errors import InfrastructureError, UsageError
+
+NAMESPACE = "manta"
+PROBE_S = 3.0
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Where Ray tells the driver of a submitted job about its runtime environment."""
+
+
+def client_environment(address: ClusterAddress) -> dict[str, str]:
+    """Environment with which any Ray client (such as `ray job submit`) reaches the cluster."""
+    environment = {"RAY_ADDRESS": address.address}
+    if address.token_path:
+        environment |= authentication(address.token_path)
+    if address.is_local:
+        environment |= LOOPBACK_ONLY
+    return environment
+
+
+def connect(address: ClusterAddress) -> None:
+    """Make this process a driver of the cluster. Blocking; before any other use of Ray.
+
+    Raises:
+        UsageError: an address that is none.
+        InfrastructureError: nobody there, another token, another version.
+    """
+    _probe(address)
+    _adopt_environment(address)
+    _forget_working_dir(os.environ)
+    try:
+        # Ray lets workers import from the driver's current directory, which may well be an
+        # untrusted repository: show it one that only root can write to.
+        with contextlib.chdir("/"):
+            ray.init(
+                address=address.address,
+                namespace=NAMESPACE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except ray.exceptions.AuthenticationError as error:
+        raise _token_trouble(address) from error
+    except (ConnectionError, RuntimeError, OSError) as error:
+        raise _trouble(address, error) from error
+
+
+def _adopt_environment(address: ClusterAddress) -> None:
+    """Tell Ray about the cluster, although it has read the environment when it was imported."""
+    if address.is_local:
+        os.environ.pop("RAY_AUTH_TOKEN", None)
+        # Else Ray takes 127.0.0.1 for a way of saying "my outward address".
+        ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ.update(client_environment(address))
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _forget_working_dir(environ: MutableMapping[str, str]) -> None:
+    """Keep a submitted job's working directory to its driver.
+
+    Workers would otherwise start in it and import from it, and it may hold the repository.
+    """
+    if text := environ.get(JOB_CONFIG):
+        config = json.loads(text)
+        config.get("runtime_env", {}).pop("working_dir", None)
+        environ[JOB_CONFIG] = json.dumps(config)
+
+
+def _probe(address: ClusterAddress) -> None:
+    """Fail at once where nobody listens; Ray itself would try for a minute."""
+    if address.address == "auto":
+        return
+    host, _, port = address.address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise UsageError(
+            f"{address.address!r} is no address of a Ray cluster",
+            "use HOST:PORT of its head (the port is 6379 unless changed), or `auto`",
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_S).close()
+    except (OSError, OverflowError) as error:
+        raise _nobody(address, str(error)) from error
+
+
+def _nobody(address: ClusterAddress, why: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"no Ray cluster answers at {address.address} ({why})",
+        "check --address and RAY_ADDRESS; without both, Manta starts a local cluster",
+    )
+
+
+def _token_trouble(address: ClusterAddress) -> InfrastructureError:
+    where = f" ({address.token_path})" if address.token_path else ""
+    return InfrastructureError(
+        f"the Ray cluster at {address.address} refuses this token{where}",
+        "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to a file with the cluster's token",
+    )
+
+
+def _trouble(address: ClusterAddress, error: Exception) -> InfrastructureError:
+    """Ray's failure in our words."""
+    causes = " ".join(str(cause) for cause in _chain(error))
+    if "ersion mismatch" in causes:
+        return InfrastructureError(
+            f"the Ray cluster at {address.address} runs other versions than this program",
+            "use the same Ray and Python (major and minor version) on both sides",
+            causes[-1000:],
+        )
+    if "nauthenticated" in causes or "UNAUTHENTICATED" in causes or "oken" in causes:
+        return _token_trouble(address)
+    return _nobody(address, str(error).splitlines()[0] if str(error) else type(error).__name__)
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    return chain

@@ -1,0 +1,86 @@
+"""Keys on their way from a person's environment to the few processes that need them.
+
+The processes of a local cluster inherit no key. A door leaves the keys for one purpose in a file
+that only the owner can read and that is gone with the cluster; the file's path, which is no
+secret, travels instead. On a cluster of somebody else's the node's environment has the keys.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from cluster.papers import ClusterAddress, Papers, own_folder
+from orchestration.errors import InfrastructureError
+
+Purpose = Literal["model", "sandbox", "store"]
+
+_PATTERNS: Mapping[Purpose, str] = {
+    "sandbox": r"(E2B|DAYTONA)_\w+",
+    "store": r"MANTA_STORE_URL|PG\w+",
+    # What litellm's providers read, and how to get to them.
+    "model": r"\w+_API_(KEY|BASE|VERSION)|\w+_BASE_URL|(AWS|AZURE|VERTEX|VERTEXAI|GOOGLE|OLLAMA|"
+    r"OPENAI|ANTHROPIC|WATSONX|DATABRICKS|HF|HUGGINGFACE)_\w+|(HTTPS?|ALL|NO)_PROXY",
+}
+
+
+def select(environ: Mapping[str, str], purpose: Purpose) -> dict[str, str]:
+    """The variables that serve one purpose; a variable serves one at most."""
+    for each, pattern in _PATTERNS.items():
+        found = {n: v for n, v in environ.items() if re.fullmatch(pattern, n, re.IGNORECASE)}
+        if each == purpose:
+            return found
+        environ = {name: value for name, value in environ.items() if name not in found}
+    return {}
+
+
+def leave(address: ClusterAddress, purpose: Purpose, keys: Mapping[str, str]) -> Path | None:
+    """Leave keys for the cluster's processes; equal keys have one file.
+
+    None on a cluster that is not ours, or without keys here: then see `latest`.
+    """
+    if not address.private_dir or not keys:
+        return None
+    text = json.dumps(dict(keys), sort_keys=True)
+    salt = Path(address.token_path).read_bytes()
+    name = hashlib.blake2b(text.encode(), key=salt[:64], digest_size=8).hexdigest()
+    folder = Path(address.private_dir) / "keys"
+    own_folder(folder)
+    path = folder / f"{purpose}-{name}.json"
+    draft = folder / f".{name}-{os.getpid()}"
+    with open(draft, "w", opener=_private) as file:
+        file.write(text)
+    return draft.replace(path)
+
+
+def latest(state_dir: Path, purpose: Purpose) -> Path | None:
+    """The keys left last: for a job inside the local cluster, which has none of its own."""
+    files = sorted(Papers(state_dir).keys.glob(f"{purpose}-*.json"), key=_changed_at)
+    return files[-1] if files else None
+
+
+def adopt(path: Path | None) -> None:
+    """Put the keys of a file into this process's environment; None does nothing.
+
+    Raises:
+        InfrastructureError: the file is gone, so its cluster is too.
+    """
+    if path is None:
+        return
+    try:
+        os.environ.update(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise InfrastructureError(
+            f"the keys in {path} are gone with their cluster", "resume the run to pass them again"
+        ) from None
+
+
+def _changed_at(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
