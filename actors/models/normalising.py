@@ -1,0 +1,95 @@
+"""Every provider's reply in one shape. Pure: takes a completion as plain data."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from actors.models.failures import Failure, Trouble
+from actors.models.gateway import ModelReply, ModelRequest, ToolCall
+from orchestration.messages import Usage
+
+_THINKING = re.compile(r"\A\s*<(think|thinking|reasoning)>.*?(?:</\1>\s*|\Z)", re.DOTALL)
+_REFUSED = frozenset({"content_filter", "refusal", "safety"})
+_CUT = frozenset({"length", "max_tokens"})
+_CHARS_PER_TOKEN = 4
+"""For servers that report no usage: rough, but a budget must not be blind."""
+
+
+def normalise(completion: Mapping[str, Any], request: ModelRequest) -> ModelReply:
+    """The first choice of a completion as a reply without cost, time and model.
+
+    Raises:
+        Failure: there is no choice with a message in it.
+    """
+    choices = completion.get("choices") or [{}]
+    message = choices[0].get("message")
+    if not isinstance(message, Mapping):
+        raise Failure(Trouble.GARBLED, "the completion has no message")
+    refusal = _refusal(message)
+    text = without_thinking(_text(message.get("content")))
+    calls = tool_calls(message.get("tool_calls"), request.turn)
+    return ModelReply(
+        text=text or refusal,
+        tool_calls=calls,
+        finish=_finish(str(choices[0].get("finish_reason")), calls, refusal),
+        usage=_usage(completion.get("usage"), message, request),
+    )
+
+
+def without_thinking(text: str) -> str:
+    """The text without the reasoning that some models write before their answer."""
+    return _THINKING.sub("", text)
+
+
+def tool_calls(raw: Sequence[Mapping[str, Any]] | None, turn: int) -> tuple[ToolCall, ...]:
+    """Tool calls with ids that are unique in the reply and arguments as raw text.
+
+    Arguments that are no JSON (cut off, garbled) stay as the model wrote them: the agent tells it.
+    """
+    calls: list[ToolCall] = []
+    for number, item in enumerate(raw or (), start=1):
+        function = item.get("function") or {}
+        name, given = str(item.get("id") or ""), function.get("arguments")
+        if not name or any(call.id == name for call in calls):
+            name = f"call-{turn}-{number}"
+        arguments = given if isinstance(given, str) else json.dumps(given or {})
+        calls.append(ToolCall(name, str(function.get("name") or ""), arguments.strip() or "{}"))
+    return tuple(calls)
+
+
+def _text(content: object) -> str:
+    """Content as text: providers send a string, nothing, or a list of parts."""
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, Mapping)]
+        return "".join(str(p.get("text") or "") for p in parts if p.get("type") == "text")
+    return content if isinstance(content, str) else ""
+
+
+def _refusal(message: Mapping[str, Any]) -> str:
+    more = message.get("provider_specific_fields") or {}
+    return str(message.get("refusal") or more.get("refusal") or "")
+
+
+def _finish(
+    reason: str, calls: tuple[ToolCall, ...], refusal: str
+) -> Literal["stop", "tool_calls", "length", "refusal"]:
+    """Why the model stopped. What it did counts for more than what the provider calls it."""
+    if refusal or (reason in _REFUSED and not calls):
+        return "refusal"
+    if reason in _CUT:
+        return "length"
+    return "tool_calls" if calls else "stop"
+
+
+def _usage(raw: object, message: object, request: ModelRequest) -> Usage:
+    said: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+    details = said.get("prompt_tokens_details") or {}
+    sent = int(said.get("prompt_tokens") or 0) or _estimate(request.messages)
+    got = int(said.get("completion_tokens") or 0) or _estimate(message)
+    cached = int(details.get("cached_tokens") or said.get("cache_read_input_tokens") or 0)
+    return Usage(calls=1, input_tokens=sent, cached_tokens=min(cached, sent), output_tokens=got)
+
+
+def _estimate(data: object) -> int:
+    return len(json.dumps(data, default=str)) // _CHARS_PER_TOKEN

@@ -1,0 +1,59 @@
+"""A reply that was paid for is never paid for twice, and never lost with the one who asked."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from actors.models.gateway import ModelReply
+
+KEPT = 512
+"""Finished replies kept unacknowledged; beyond it the oldest are forgotten."""
+
+
+class KeptReplies:
+    """Joins equal keys while in flight and keeps each reply until it is acknowledged.
+
+    A call goes on when its asker is cancelled: the provider bills it anyway, and whoever asks
+    again gets the reply. A failure is not kept: asking again calls again.
+    """
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self._limit = limit
+        self._flying: dict[str, asyncio.Task[ModelReply]] = {}
+        self._kept: dict[str, ModelReply] = {}
+
+    async def get(self, key: str, call: Callable[[], Awaitable[ModelReply]]) -> ModelReply:
+        """The reply to `key`, calling for it only if nobody has."""
+        if key in self._kept:
+            return self._kept[key]
+        if key not in self._flying:
+            self._flying[key] = asyncio.create_task(self._fly(key, call), name=f"model {key}")
+            self._flying[key].add_done_callback(_look_at)
+        return await asyncio.shield(self._flying[key])
+
+    def forget(self, key: str) -> None:
+        self._kept.pop(key, None)
+
+    async def close(self) -> None:
+        """Cancel what is in flight and forget everything."""
+        flying = list(self._flying.values())
+        for task in flying:
+            task.cancel()
+        if flying:
+            await asyncio.wait(flying)
+        self._kept.clear()
+
+    async def _fly(self, key: str, call: Callable[[], Awaitable[ModelReply]]) -> ModelReply:
+        try:
+            reply = await call()
+        finally:
+            del self._flying[key]
+        self._kept[key] = reply
+        while len(self._kept) > self._limit:
+            del self._kept[next(iter(self._kept))]
+        return reply
+
+
+def _look_at(task: asyncio.Task[ModelReply]) -> None:
+    """Mark a failure as seen: nobody may be left waiting for it."""
+    if not task.cancelled():
+        task.exception()

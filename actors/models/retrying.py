@@ -1,0 +1,50 @@
+"""How long to wait before asking a provider again. Pure."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential backoff with full jitter; a provider's own Retry-After goes before it."""
+
+    attempts: int = 6
+    """Tries of one route before it has failed for good."""
+    attempts_with_fallback: int = 2
+    """Tries of a route while another one stands behind it."""
+    first_s: float = 1.0
+    longest_s: float = 60.0
+    longest_retry_after_s: float = 900.0
+    """A provider that asks for more has failed: waiting that long is a person's decision."""
+
+    def delay(
+        self,
+        attempt: int,
+        retry_after_s: float | None,
+        jitter: Callable[[], float] = random.random,
+    ) -> float | None:
+        """Seconds to wait after the given attempt (from 1); None when it is no use."""
+        if retry_after_s is not None:
+            if retry_after_s > self.longest_retry_after_s:
+                return None
+            # A little late and spread out: a fleet that was told the same second must not
+            # come back in the same second.
+            return retry_after_s + jitter() * min(1.0, self.first_s)
+        ceiling = min(self.longest_s, self.first_s * 2 ** (attempt - 1))
+        return ceiling * (0.5 + 0.5 * jitter())
+
+
+def parse_retry_after(text: str | None, now: float) -> float | None:
+    """Seconds from a Retry-After header: a number or an HTTP date. None for anything else."""
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except ValueError:
+        return None

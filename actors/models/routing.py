@@ -1,0 +1,106 @@
+"""Which model thinks for whom: a route per role, with fallbacks in order."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import Field, ValidationError, field_validator
+
+from actors.models.gateway import Role
+from orchestration.errors import UsageError
+from orchestration.messages import Frozen
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+class Route(Frozen):
+    """One way to a model, and what to try when it fails for good."""
+
+    model: str = Field(min_length=1)
+    """Provider and name, such as `anthropic/claude-sonnet-4-5` or `ollama/qwen3`."""
+    fallbacks: tuple["Route", ...] = ()
+    """Tried in order. A plain name means this route with another model."""
+    api_base: str | None = None
+    """The endpoint's URL, for a server that is not the provider's own."""
+    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The variable that holds the key, where it is not the provider's usual one."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    context_tokens: int | None = Field(default=None, ge=1000)
+    """The context window, where the price table does not know it or is wrong."""
+    timeout_s: float = Field(default=600.0, gt=0)
+    """Of one attempt; of each wait for a chunk when streaming."""
+    stream: bool = False
+    options: Mapping[str, Any] = {}
+    """Passed to the provider as they are, such as `reasoning_effort`. Never a key."""
+
+    @field_validator("fallbacks", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple({"model": item} if isinstance(item, str) else item for item in value)
+
+    @field_validator("options")
+    @classmethod
+    def _holds_no_key(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        if found := [name for name in value if "key" in name.lower() or name.lower() == "token"]:
+            raise ValueError(f"{found[0]} is a secret: name its variable in key_env instead")
+        return value
+
+    @property
+    def provider(self) -> str:
+        """The name before the slash; empty where the model's name stands alone."""
+        return self.model.partition("/")[0] if "/" in self.model else ""
+
+    def chain(self) -> tuple["Route", ...]:
+        """This route alone, then each fallback, every one complete in itself.
+
+        A fallback of the same provider inherits what it does not say.
+        """
+        own = self.model_dump(exclude={"fallbacks"}, exclude_unset=True)
+        ways = [Route(**own)]
+        for other in self.fallbacks:
+            said = other.model_dump(exclude={"fallbacks"}, exclude_unset=True)
+            inherited = own if other.provider == self.provider else {}
+            ways.append(Route(**(inherited | said)))
+        return tuple(ways)
+
+
+class Routes(Frozen):
+    """A route for every role: its own, or the default."""
+
+    default: Route
+    roles: Mapping[Role, Route] = {}
+
+    def of(self, role: Role) -> Route:
+        return self.roles.get(role, self.default)
+
+
+def parse_routes(settings: Mapping[str, object]) -> Routes:
+    """Read `{"default": ROUTE, "coder": ROUTE, ...}`, each a model's name or a table of fields.
+
+    Raises:
+        UsageError: no default, an unknown role, or a field that is wrong; names the place.
+    """
+    if unknown := sorted(set(settings) - {"default", *ROLES}):
+        raise UsageError(
+            f"there is no role named {', '.join(unknown)}",
+            f"routes go by default, {', '.join(ROLES)}",
+        )
+    if not settings.get("default"):
+        raise UsageError("no model is chosen", "name one, such as --model anthropic/NAME")
+    routes = {name: _parse_route(name, value) for name, value in settings.items()}
+    default = routes.pop("default")
+    return Routes(default=default, roles={role: routes[role] for role in ROLES if role in routes})
+
+
+def _parse_route(name: str, value: object) -> Route:
+    try:
+        return Route.model_validate({"model": value} if isinstance(value, str) else value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in (name, *first["loc"]))
+        raise UsageError(
+            f"the route {place} is wrong: {first['msg']}",
+            "a route is a model's name, or a table with " + ", ".join(Route.model_fields),
+        ) from None

@@ -1,0 +1,411 @@
+"""litellm over real HTTP against an endpoint on loopback; nothing else can be reached."""
+
+import asyncio
+import pickle  # noqa: TID251 - what Ray does to errors and routes on their way
+import socket
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any
+
+import pytest
+
+from actors.models.gateway import ModelReply
+from actors.models.litellm import DEFAULT_CONTEXT_TOKENS, LitellmGateway
+from actors.models.retrying import RetryPolicy
+from actors.models.routing import Route, parse_routes
+from orchestration.errors import ModelError
+from tests.actors.models import endpoint as http
+from tests.actors.models.endpoint import Endpoint
+from tests.contracts.gateway import USE_TOOLS, GatewayContract, Make, Subject, a_request
+
+pytestmark = [
+    # litellm ignores these when it is imported, and pytest undoes that.
+    pytest.mark.filterwarnings("ignore:.*ReadOnly. qualifier"),
+    pytest.mark.filterwarnings("ignore:Accessing the .* attribute on the instance"),
+    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
+    pytest.mark.timeout(20),
+]
+SECRET = "sk-live-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Refuse and remember every attempt to reach anything but this machine."""
+    reached: list[str] = []
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1"):
+            reached.append(str(address))
+            raise ConnectionRefusedError(f"tests reach nothing but loopback, not {address}")
+        connect(self, address)
+
+    def guarded_look_up(host: Any, *rest: Any, **more: Any) -> Any:
+        if host not in ("127.0.0.1", "::1", "localhost", None):
+            reached.append(str(host))
+            raise socket.gaierror(f"tests look up nothing, not {host}")
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+    yield reached
+    assert reached == []
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "ANTHROPIC_API_KEY", "GROQ_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+
+
+@pytest.fixture
+async def server() -> AsyncGenerator[Endpoint]:
+    async with http.running() as endpoint:
+        yield endpoint
+
+
+class Waits:
+    """A clock that notes how long it was asked to wait, and does not."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+
+    def now(self) -> float:
+        return 1_800_000_000.0 + sum(self.waited)
+
+    async def sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+
+
+class Desk:
+    """A gateway to the endpoint, with instant waits."""
+
+    def __init__(self, server: Endpoint) -> None:
+        self.server = server
+        self.clock = Waits()
+        self.gateways: list[LitellmGateway] = []
+
+    def gateway(self, model: str = "openai/loopback", **fields: Any) -> LitellmGateway:
+        route = {"model": model, "api_base": self.server.url, **fields}
+        routes = parse_routes({"default": route})
+        self.gateways.append(LitellmGateway(routes, clock=self.clock, policy=RetryPolicy()))
+        return self.gateways[-1]
+
+    async def ask(self, *answers: http.Answer, **fields: Any) -> ModelReply:
+        self.server.will(*answers)
+        return await self.gateway(**fields).complete(a_request())
+
+
+@pytest.fixture
+async def desk(server: Endpoint) -> AsyncGenerator[Desk]:
+    desk = Desk(server)
+    yield desk
+    for gateway in desk.gateways:
+        await gateway.close()
+
+
+class TestLitellmGateway(GatewayContract):
+    @pytest.fixture
+    def make(self, desk: Desk) -> Make:
+        def make(*replies: ModelReply) -> Subject:
+            for reply in replies:
+                calls = [
+                    {
+                        "id": c.id,
+                        "type": "function",
+                        "function": {"name": c.name, "arguments": c.arguments},
+                    }
+                    for c in reply.tool_calls
+                ]
+                desk.server.will(
+                    http.message(reply.finish, content=reply.text, tool_calls=calls or None)
+                )
+            return Subject(desk.gateway(), lambda: len(desk.server.asked))
+
+        return make
+
+
+async def test_the_request_goes_out_whole_with_the_route_s_options(desk: Desk):
+    tool = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
+    desk.server.will(http.message(content="ok"))
+    gateway = desk.gateway(temperature=0.2, max_output_tokens=99, options={"seed": 7})
+
+    await gateway.complete(a_request(tools=(tool,)))
+
+    sent = desk.server.asked[0]
+    assert sent["messages"] == list(a_request().messages)
+    assert sent["tools"] == [tool]
+    assert (sent["model"], sent["temperature"], sent["seed"]) == ("loopback", 0.2, 7)
+    assert 99 in (sent.get("max_tokens"), sent.get("max_completion_tokens"))
+    assert desk.server.keys == [f"Bearer {SECRET}"]
+
+
+async def test_quirks_of_tool_calls_are_normalised(desk: Desk):
+    reply = await desk.ask(
+        http.message(
+            content=None,
+            tool_calls=[
+                {"type": "function", "function": {"name": "a", "arguments": {"x": 1}}},
+                {"id": None, "type": "function", "function": {"name": "b", "arguments": '{"x":'}},
+                {"id": "z", "type": "function", "function": {"name": "c", "arguments": ""}},
+            ],
+        )
+    )
+
+    assert [(c.name, c.arguments) for c in reply.tool_calls] == [
+        ("a", '{"x": 1}'),
+        ("b", '{"x":'),
+        ("c", "{}"),
+    ]
+    assert len({c.id for c in reply.tool_calls}) == 3
+    assert (reply.finish, reply.text) == ("tool_calls", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "finish"),
+    [
+        (http.message(content="<think>hm</think>yes", reasoning_content="hm"), "yes", "stop"),
+        (http.message(content=None, refusal="I cannot"), "I cannot", "refusal"),
+        (http.message("content_filter", content=None), "", "refusal"),
+        (http.failure(400, "blocked by content policy"), "blocked by content policy", "refusal"),
+        (http.message(content=""), "", "stop"),
+        (http.message("length", content="half"), "half", "length"),
+    ],
+)
+async def test_what_the_model_says_arrives_in_one_shape(
+    desk: Desk, answer: http.Answer, text: str, finish: str
+):
+    reply = await desk.ask(answer)
+
+    assert (reply.text, reply.finish) == (text, finish)
+
+
+async def test_a_streamed_reply_equals_a_whole_one(desk: Desk):
+    reply = await desk.ask(
+        http.stream(
+            {"role": "assistant", "content": "Let me "},
+            {"content": "look."},
+            {"tool_calls": [_part(0, "a", "read", '{"path": ')]},
+            {"tool_calls": [_part(0, None, None, '"x.py"}')]},
+            {"tool_calls": [_part(1, "b", "run", '{"command":')]},
+            finish="tool_calls",
+        ),
+        stream=True,
+    )
+
+    assert (reply.text, reply.tool_calls) == (USE_TOOLS.text, USE_TOOLS.tool_calls)
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (7, 3)
+
+
+def _part(index: int, name: str | None, function: str | None, arguments: str) -> dict[str, Any]:
+    call: dict[str, Any] = {"arguments": arguments} | ({"name": function} if function else {})
+    return {"index": index, "type": "function", "function": call} | ({"id": name} if name else {})
+
+
+async def test_money_is_counted_by_the_local_table_with_cached_tokens_cheaper(desk: Desk):
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+    plain = await desk.ask(http.message(content="x", usage=usage), model="openai/gpt-4o")
+    usage = {**usage, "prompt_tokens_details": {"cached_tokens": 800}}
+    cached = await desk.ask(http.message(content="x", usage=usage), model="openai/gpt-4o")
+    unknown = await desk.ask(http.message(content="x", usage=usage))
+
+    assert plain.usage.cost_usd == pytest.approx(1000 * 2.5e-6 + 100 * 10e-6)
+    assert 0 < cached.usage.cost_usd < plain.usage.cost_usd
+    assert cached.usage.cached_tokens == 800
+    assert unknown.usage.cost_usd == 0
+    assert await desk.gateway("openai/gpt-4o").is_priced("coder")
+    assert not await desk.gateway().is_priced("coder")
+
+
+# --- failures ------------------------------------------------------------------------------------
+
+
+async def test_a_rate_limit_is_waited_out_as_long_as_the_provider_says(desk: Desk):
+    reply = await desk.ask(http.failure(429, "slow", Retry_After="42"), http.message(content="ok"))
+
+    assert reply.text == "ok"
+    assert 42 <= desk.clock.waited[0] <= 43
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http.failure(500, "oops"),
+        http.failure(503, "oops"),
+        http.failure(529, "overloaded"),
+        http.garbage(),
+        http.document([]),
+        http.document({"id": "x", "choices": []}),
+    ],
+    ids=["500", "503", "529", "garbage", "list", "no choices"],
+)
+async def test_passing_trouble_is_tried_again_with_growing_waits(desk: Desk, answer: http.Answer):
+    reply = await desk.ask(answer, answer, answer, http.message(content="ok"))
+
+    assert reply.text == "ok"
+    first, second, third = desk.clock.waited
+    assert 0.5 <= first <= 1 <= second <= 2 <= third <= 4
+
+
+async def test_trouble_that_does_not_pass_is_an_error_after_six_tries(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+):
+    with pytest.raises(ModelError, match=r"overloaded or broken \(6 attempts\): oops") as caught:
+        await desk.ask(*[http.failure(500, "oops")] * 9)
+
+    assert len(desk.server.asked) == 6
+    assert capfd.readouterr() == ("", "")
+    assert "resume the run later" in caught.value.fix
+
+
+async def test_a_provider_that_hangs_is_given_up(desk: Desk):
+    reply = await desk.ask(http.hang(), http.message(content="ok"), timeout_s=0.1)
+
+    assert reply.text == "ok"
+
+
+async def test_an_endpoint_that_is_away_is_named(desk: Desk):
+    with pytest.raises(ModelError, match="unreachable") as caught:
+        await desk.ask(api_base="http://127.0.0.1:9/v1")
+
+    assert "http://127.0.0.1:9/v1" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "fix"),
+    [
+        (http.failure(401, f"bad key {SECRET}"), "refusing the key", "OPENAI_API_KEY"),
+        (http.failure(404, "no such model"), "unknown: no such model", "PROVIDER/NAME"),
+        (http.failure(400, f"bad field {SECRET}"), "refusing the request: bad field", "options"),
+        (http.failure(400, "maximum context length is 9"), "more than its context", "context_tok"),
+        (http.failure(429, "exceeded your current quota"), "out of credit", "add credit"),
+        (http.failure(429, "slow", Retry_After="86400"), "rate limited", "resume the run later"),
+    ],
+    ids=["key", "model", "bad", "context", "credit", "tomorrow"],
+)
+async def test_what_cannot_pass_is_told_at_once_with_a_fix_and_without_secrets(
+    desk: Desk, answer: http.Answer, says: str, fix: str
+):
+    with pytest.raises(ModelError) as caught:
+        await desk.ask(answer)
+
+    assert says in caught.value.what
+    assert fix in caught.value.fix
+    assert SECRET not in repr(caught.value)
+    assert caught.value.__cause__ is None
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    assert len(desk.server.asked) == 1
+
+
+async def test_fallbacks_are_tried_in_order_and_the_reply_says_who_spoke(desk: Desk):
+    reply = await desk.ask(
+        http.failure(400, "no"),
+        http.failure(404, "unknown"),
+        http.message(content="ok"),
+        fallbacks=["openai/second", "openai/third"],
+    )
+
+    assert (reply.text, reply.model) == ("ok", "openai/third")
+    assert [sent["model"] for sent in desk.server.asked] == ["loopback", "second", "third"]
+
+
+async def test_when_all_fail_every_reason_is_told(desk: Desk):
+    with pytest.raises(ModelError, match=r"openai/loopback is .* then its fallbacks: openai/b is"):
+        await desk.ask(http.failure(400, "no"), http.failure(401, "no"), fallbacks=["openai/b"])
+
+
+async def test_a_call_is_joined_while_the_provider_is_still_thinking(desk: Desk):
+    desk.server.will(desk.server.held(http.message(content="ok")))
+    gateway = desk.gateway()
+    asked = [asyncio.create_task(gateway.complete(a_request())) for _ in range(3)]
+    await asyncio.wait_for(desk.server.heard.wait(), 5)
+    asked[0].cancel()
+    desk.server.released.set()
+
+    assert [(await task).text for task in asked[1:]] == ["ok", "ok"]
+    assert len(desk.server.asked) == 1
+
+
+# --- names, keys, sizes --------------------------------------------------------------------------
+
+
+def gateway_to(**fields: Any) -> LitellmGateway:
+    return LitellmGateway(parse_routes({"default": fields}))
+
+
+@pytest.mark.parametrize(
+    ("route", "says", "fix"),
+    [
+        ({"model": "nosuch/model"}, "no provider is known", "PROVIDER/NAME"),
+        ({"model": "gtp-4o"}, "no provider is known", "gpt-4o"),
+        ({"model": "anthropic/x"}, "ANTHROPIC_API_KEY is not set", "export ANTHROPIC_API_KEY"),
+        ({"model": "openai/x", "key_env": "MY_KEY"}, "MY_KEY is not set", "export MY_KEY"),
+        (
+            {"model": "openai/x", "fallbacks": ["groq/x"]},
+            "GROQ_API_KEY is not set",
+            "export GROQ_API_KEY",
+        ),
+    ],
+)
+async def test_an_unusable_model_is_told_without_a_call(route: dict[str, Any], says: str, fix: str):
+    with pytest.raises(ModelError, match=says) as caught:
+        await gateway_to(**route).check("coder")
+
+    assert fix in caught.value.fix
+
+
+async def test_an_empty_key_is_a_missing_key(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+
+    with pytest.raises(ModelError, match="OPENAI_API_KEY is not set"):
+        await gateway_to(model="openai/gpt-4o").check("coder")
+
+
+@pytest.mark.parametrize(
+    "route",
+    [{"model": "ollama/qwen3"}, {"model": "openai/mine", "api_base": "http://127.0.0.1:1/v1"}],
+)
+async def test_local_servers_need_no_key(monkeypatch: pytest.MonkeyPatch, route: dict[str, Any]):
+    monkeypatch.delenv("OPENAI_API_KEY")
+
+    assert await gateway_to(**route).check("coder") == route["model"]
+
+
+async def test_the_usual_variable_names_an_openai_compatible_server(
+    monkeypatch: pytest.MonkeyPatch, desk: Desk
+):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("OPENAI_API_BASE", desk.server.url)
+
+    assert (await desk.ask(http.message(content="ok"), api_base=None)).text == "ok"
+
+
+async def test_a_route_s_own_key_is_sent(monkeypatch: pytest.MonkeyPatch, desk: Desk):
+    monkeypatch.setenv("MY_KEY", "mine-12345")
+
+    await desk.ask(http.message(content="ok"), key_env="MY_KEY")
+
+    assert desk.server.keys == ["Bearer mine-12345"]
+
+
+@pytest.mark.parametrize(
+    ("route", "tokens"),
+    [
+        ({"model": "openai/gpt-4o"}, 128_000),
+        ({"model": "anthropic/claude-sonnet-4-5"}, 200_000),
+        ({"model": "openai/unheard-of"}, DEFAULT_CONTEXT_TOKENS),
+        ({"model": "openai/unheard-of", "context_tokens": 9000}, 9000),
+        ({"model": "anthropic/claude-sonnet-4-5", "fallbacks": ["openai/gpt-4o"]}, 128_000),
+    ],
+)
+async def test_context_sizes_come_from_the_local_table_and_the_smallest_of_a_route_counts(
+    route: dict[str, Any], tokens: int
+):
+    assert await gateway_to(**route).context_tokens("coder") == tokens
+
+
+def test_routes_survive_the_way_to_another_process():
+    routes = parse_routes({"default": {"model": "openai/x", "options": {"seed": 1}}})
+
+    assert pickle.loads(pickle.dumps(routes)) == routes
+    assert routes.default == Route(model="openai/x", options={"seed": 1})
