@@ -1,6 +1,7 @@
 """The run's own bare repository: objects in as bundles, merged as objects, out as bundles."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -91,6 +92,10 @@ class BareRepository:
         answer = await self._git("cat-file", "-t", oid(commit), ok=(0, 128))
         return answer.text == "commit"
 
+    async def tree_of(self, commit: str) -> str:
+        """The id of a commit's tree: equal for equal contents."""
+        return (await self._git("rev-parse", "--verify", f"{oid(commit)}^{{tree}}")).text
+
     async def changes(self, base: str, commit: str) -> tuple[FileChange, ...]:
         """What differs between two trees, one entry per path; a rename is a D and an A."""
         answer = await self._git(
@@ -180,13 +185,23 @@ class BareRepository:
         self, tree: str, parents: Sequence[str], message: str, *, when: int
     ) -> CommitId:
         """A commit of `tree` (a tree's or a commit's id) by Manta at `when` (seconds, UTC)."""
-        tree = (await self._git("rev-parse", "--verify", f"{oid(tree)}^{{tree}}")).text
+        tree = await self.tree_of(tree)
         date = {f"GIT_{role}_DATE": f"@{when} +0000" for role in ("AUTHOR", "COMMITTER")}
         options = [part for parent in parents for part in ("-p", oid(parent))]
         answer = await self._git(
             "commit-tree", oid(tree), *options, stdin=message.encode(), env=date
         )
         return CommitId(answer.text)
+
+    async def adopt(self, commit: str, parents: Sequence[str], message: str) -> CommitId:
+        """The tree of a commit that somebody else made, as a commit of ours.
+
+        The author, message and parents it claims are dropped. Its date is kept where that is
+        between its new parents' and now.
+        """
+        earliest = max([await self._date(parent) for parent in parents], default=0)
+        claimed = min(await self._date(commit), int(time.time()))
+        return await self.commit_tree(commit, parents, message, when=max(earliest, claimed))
 
     async def ref(self, name: str) -> CommitId | None:
         """The commit a full ref name points to."""

@@ -276,6 +276,21 @@ async def test_conflicts_are_named_and_nothing_is_made(bare: BareRepository, che
     assert "Merge conflict in src/a.py" in result.messages
 
 
+async def test_an_adopted_commit_keeps_the_files_and_nothing_it_claims(
+    bare: BareRepository, checkout: Checkout
+):
+    base = checkout.head
+    checkout.write({"b": "b"})
+    checkout.git("add", "-A")
+    checkout.git("commit", "-q", "-m", "I am done", "--author", "Eve <eve@x>", "--date", "@9 +0000")
+    await import_all(bare, checkout)
+    ours = await bare.adopt(checkout.head, [base], "Add b")
+    (entry, *_) = await bare.log(ours, base=base)
+    assert (entry.title, entry.parents, entry.when) == ("Add b", (base,), 1700000000)
+    assert await bare.tree_of(ours) == await bare.tree_of(checkout.head)
+    assert await bare.adopt(checkout.head, [base], "Add b") == ours
+
+
 async def test_a_ref_moves_only_from_where_it_was_expected(
     bare: BareRepository, checkout: Checkout
 ):

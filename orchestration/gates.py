@@ -1,0 +1,371 @@
+"""Pure verdicts: may this test, this code, this review go on?
+
+    red gate      only tests were added, and they fail because the code is not there yet
+    green gate    the same tests pass, nothing that passed before is lost, nobody tampered
+    keep gate     nothing that passed before is lost (merges, tasks without behaviour)
+    review gate   reviewer and security agree
+
+They judge git objects and test reports only, never what an agent says. Each reason is one
+sentence that names the file or the test; a coder reads it word for word.
+"""
+
+import configparser
+import json
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+
+from orchestration.messages import (
+    FileChange,
+    Outcome,
+    Patch,
+    Review,
+    Severity,
+    TestCase,
+    TestReport,
+    Verdict,
+)
+
+MAX_REASONS = 20
+FAILING = (Outcome.FAILED, Outcome.ERROR)
+
+# --- what kind of file a path is ---------------------------------------------------------------
+
+_TEST_FOLDERS = {"tests", "__tests__", "__snapshots__", "testdata"}
+_TEST_ROOTS = {"test", "spec", "e2e"}
+_TEST_NAME = re.compile(
+    r"test_.*\.py|.*_tests?\.py|tests\.py|.*\.(test|spec)\.[cm]?[jt]sx?|.*_test\.go|.*_spec\.rb"
+    r"|.*Tests?\.(java|kt|cs)"
+)
+_RUNNER_NAME = re.compile(
+    r"conftest\.py|\.?pytest\.(ini|toml)|(sitecustom|usercustom)ize\.py|.*\.pth|\.mocharc\..*"
+    r"|(jest|vitest|playwright|karma)\.(config|conf|workspace|setup)\..*|nextest\.toml"
+)
+_RUNNER_MODULE = re.compile(
+    r"(src/)?(_?pytest|pluggy|iniconfig|unittest|junitxml|xdist)(\.py|/__init__\.py)"
+)
+_SHARED_SETTINGS = {"pyproject.toml", "setup.cfg", "tox.ini", "package.json"}
+
+
+def is_test_path(path: str) -> bool:
+    """Whether a file holds tests, or data and helpers that only tests use."""
+    pure = PurePosixPath(path)
+    folders = pure.parts[:-1]
+    return bool(
+        _TEST_NAME.fullmatch(pure.name)
+        or _TEST_FOLDERS & set(folders)
+        or (folders and folders[0] in _TEST_ROOTS)
+    )
+
+
+def is_runner_config(path: str) -> bool:
+    """Whether a file decides how tests run: nobody may change it on the way from red to green."""
+    pure = PurePosixPath(path)
+    return bool(_RUNNER_NAME.fullmatch(pure.name)) or path.endswith(".cargo/config.toml")
+
+
+def has_runner_section(path: str) -> bool:
+    """Whether the file may hold runner settings among others; compare `runner_section` of both."""
+    return PurePosixPath(path).name in _SHARED_SETTINGS
+
+
+def runner_section(path: str, text: str) -> str:
+    """The part of a shared settings file that decides how tests run, in one canonical form.
+
+    A file that cannot be read is its own section, so that any change of it shows.
+    """
+    name = PurePosixPath(path).name
+    try:
+        if name == "pyproject.toml":
+            section: object = _toml_section(tomllib.loads(text))
+        elif name == "package.json":
+            content = json.loads(text)
+            keys = ("jest", "vitest", "mocha", "ava", "type", "imports")
+            script = (content.get("scripts") or {}).get("test")
+            section = {key: content[key] for key in keys if key in content} | {"test": script}
+        else:
+            parser = configparser.RawConfigParser(strict=False)
+            parser.read_string(text)
+            names = [name for name in parser.sections() if "pytest" in name]
+            section = {name: dict(parser.items(name)) for name in sorted(names)}
+    except (ValueError, AttributeError, TypeError, configparser.Error):
+        return text
+    return json.dumps(section, sort_keys=True, default=str)
+
+
+def _toml_section(content: dict[str, dict[str, object]]) -> dict[str, object]:
+    plugins = content.get("project", {}).get("entry-points")
+    return {"pytest": content.get("tool", {}).get("pytest"), "plugins": plugins}
+
+
+# --- gates -------------------------------------------------------------------------------------
+
+
+def red_gate(patch: Patch, base_report: TestReport, red_report: TestReport) -> Verdict:
+    """Whether new tests, and nothing else, were added, and fail for the right reason.
+
+    Right is an assertion, an exception from the code under test, or a symbol that is not there
+    yet; wrong is a test that cannot run or was not collected.
+    """
+    reasons = [*_beyond_tests(patch), *_unsound(base_report, red_report)]
+    if not reasons:
+        reasons += _not_red(set(patch.paths), base_report, red_report)
+    return _verdict(reasons)
+
+
+def freeze(patch: Patch) -> dict[str, str]:
+    """The files of a red patch by their git blobs; none may differ from now on."""
+    return {change.path: change.new_blob for change in patch.changes if change.status != "D"}
+
+
+def green_gate(
+    frozen: Mapping[str, str],
+    patch: Patch,
+    base_report: TestReport,
+    green_report: TestReport,
+    red_report: TestReport,
+    *,
+    settings_changed: Collection[str] = (),
+) -> Verdict:
+    """Whether the frozen tests pass, and nothing that passed before fails or is gone.
+
+    `base_report` says what passed before (at the base, or on the branch that is merged into),
+    `green_report` what holds now. `patch.changes` may count from the base or from the red commit.
+    `settings_changed` names files whose `runner_section` differs. Tests that failed before are
+    not blamed; see `already_failing`.
+    """
+    reasons = list(_tampered(frozen, patch, red_report, settings_changed))
+    if trouble := list(_unsound(base_report, green_report)):
+        return _verdict(reasons + trouble)
+    if green_report.command != red_report.command:
+        now, then = green_report.command, red_report.command
+        reasons.append(f"The tests ran with {now!r} and no longer with {then!r}.")
+    before = _outcomes(base_report)
+    proving = [c for c in red_report.with_outcome(*FAILING) if before.get(c.id) not in FAILING]
+    if not any(_belongs(case, frozen, red_report) for case in proving):
+        reasons.append("No frozen test was shown failing, so passing proves nothing.")
+    reasons += _still_red(frozen, proving, before, green_report)
+    reasons += _lost(before, green_report, known={case.id for case in proving})
+    return _verdict(reasons)
+
+
+def keep_gate(base_report: TestReport, report: TestReport) -> Verdict:
+    """Whether all that passed before still passes and nothing new fails."""
+    trouble = list(_unsound(base_report, report))
+    return _verdict(trouble or _lost(_outcomes(base_report), report))
+
+
+def already_failing(report: TestReport) -> tuple[str, ...]:
+    """Tests that fail before anybody changed anything: recorded, not blamed."""
+    return tuple(case.id for case in report.with_outcome(*FAILING))
+
+
+def review_gate(review: Review, audit: Review, block_at: Severity) -> Verdict:
+    """Whether both approve and neither finds anything as bad as `block_at` or worse."""
+    reasons = [
+        finding.sentence()
+        for finding in (*review.findings, *audit.findings)
+        if finding.severity.rank >= block_at.rank
+    ]
+    for verdict, who in ((review, "reviewer"), (audit, "security analyst")):
+        if not verdict.approved:
+            reasons.append(f"The {who} does not approve: {verdict.summary or 'no reason given.'}")
+    return _verdict(reasons)
+
+
+def contradiction(report: TestReport) -> str:
+    """Why exit code and cases cannot both be true, or "". For runners to set `problem` with."""
+    failing = report.with_outcome(*FAILING)
+    if report.exit_code == 0 and failing:
+        return f"the run ended with code 0 although {failing[0].id} failed"
+    if report.ended == "exited" and report.exit_code and report.cases and not failing:
+        return f"the run ended with code {report.exit_code} although no test failed"
+    return ""
+
+
+# --- red ---------------------------------------------------------------------------------------
+
+
+def _beyond_tests(patch: Patch) -> Iterator[str]:
+    if not patch.changes:
+        yield "The patch is empty: add a test that fails because the feature is missing."
+    for change in patch.changes:
+        path = change.path
+        if _steers_runner(change):
+            yield f"{path} decides how tests run; keep fixtures and settings in the test file."
+        elif not is_test_path(path):
+            yield f"{path} is not a test file; this step may add tests and change nothing else."
+        elif change.status == "D":
+            yield f"{path} was deleted; tests may be added here and never removed."
+        elif not change.new_mode.startswith("100"):
+            yield f"{path} is not a plain file (mode {change.new_mode})."
+
+
+def _not_red(paths: set[str], base: TestReport, red: TestReport) -> Iterator[str]:
+    before = _outcomes(base)
+    cases = [case for case in red.cases if _belongs(case, paths, red)]
+    failing = [c for c in cases if c.outcome in FAILING and before.get(c.id) not in FAILING]
+    if not failing:
+        yield (
+            "No new test fails: add one that shows what is missing, in a file that the test"
+            f" runner collects (now changed: {', '.join(sorted(paths))})."
+        )
+    for case in failing:
+        if why := _wrong_reason(case):
+            yield f"{case.id} fails for the wrong reason: {why} ({_headline(case)})."
+    yield from _prove_nothing(cases, before)
+    uncollected = {case.id for case in failing if "::" not in case.id}
+    rest = {id_: o for id_, o in before.items() if file_of(id_) not in uncollected}
+    yield from _lost(rest, red, known={case.id for case in failing})
+
+
+def _prove_nothing(cases: Iterable[TestCase], before: Mapping[str, Outcome]) -> Iterator[str]:
+    """New tests of which no variant fails."""
+    variants: dict[str, set[Outcome]] = {}
+    for case in cases:
+        if case.id not in before:
+            variants.setdefault(_function(case.id), set()).add(case.outcome)
+    for name, outcomes in variants.items():
+        if outcomes == {Outcome.SKIPPED}:
+            yield f"{name} is skipped (or expected to fail); a new test must run and fail."
+        elif not outcomes & set(FAILING):
+            yield f"{name} passes before the code is written, so it proves nothing; remove it."
+
+
+_MISSING = re.compile(
+    r"(ImportError|ModuleNotFoundError|AttributeError|NameError|TypeError|NotImplementedError"
+    r"|ReferenceError)\b|SyntaxError: .*does not provide an export|Cannot find module"
+    r"|ERR_MODULE_NOT_FOUND|undefined: |cannot find |unresolved import|no (method|function)"
+)
+_FIXTURE = re.compile(r"fixture '?[\w.]+'? not found")
+_TIMEOUT = re.compile(r"Timeout\b.*\d|timed out after", re.IGNORECASE)
+_NETWORK = re.compile(r"gaierror|Network is unreachable|name resolution|ENETUNREACH|EAI_AGAIN")
+
+
+def _wrong_reason(case: TestCase) -> str:
+    if _FIXTURE.search(case.message):
+        return "it asks for a fixture that does not exist"
+    if _TIMEOUT.search(_headline(case)):
+        return "it ran out of time"
+    if _NETWORK.search(case.message):
+        return "it needs the network, which tests do not have"
+    if case.outcome is Outcome.ERROR and not _MISSING.search(case.message):
+        return "it could not run, and not because of a missing symbol"
+    return ""
+
+
+# --- green -------------------------------------------------------------------------------------
+
+
+def _tampered(
+    frozen: Mapping[str, str], patch: Patch, red: TestReport, settings_changed: Collection[str]
+) -> Iterator[str]:
+    changes = {change.path: change for change in patch.changes}
+    for path, change in changes.items():
+        if path in frozen and (change.new_blob, change.new_mode[:3]) != (frozen[path], "100"):
+            yield f"{path} was changed after its tests were frozen; restore it byte for byte."
+        elif path in frozen:
+            continue
+        elif _steers_runner(change) or path in settings_changed:
+            yield f"{path} decides how tests run and was changed; restore it."
+        elif is_test_path(path):
+            yield f"{path} is a test file and was changed; only code may change in this step."
+    counts_from_red = patch.base.commit == red.commit
+    for path in frozen:
+        if path not in changes and not counts_from_red:
+            yield f"{path} is gone or back to its old text; restore the frozen tests."
+    if not set(changes) - set(frozen):
+        yield "The patch changes no code, so nothing can make the new tests pass."
+
+
+def _still_red(
+    frozen: Mapping[str, str],
+    proving: Iterable[TestCase],
+    before: Mapping[str, Outcome],
+    green: TestReport,
+) -> Iterator[str]:
+    now = {case.id: case for case in green.cases}
+    ran = {file_of(id_) for id_ in now}
+    for case in proving:
+        if "::" in case.id or case.id in now or case.id not in frozen:
+            yield from _not_passing(case.id, now.get(case.id), "must pass")
+        elif case.id not in ran:
+            yield f"{case.id} ran no test; the tests in it must run and pass."
+    for case in green.with_outcome(Outcome.SKIPPED):
+        if file_of(case.id) in frozen and case.id not in before:
+            yield f"{case.id} is skipped (or expected to fail); the frozen tests must pass."
+
+
+# --- shared ------------------------------------------------------------------------------------
+
+
+def _lost(
+    before: Mapping[str, Outcome], report: TestReport, *, known: Collection[str] = ()
+) -> Iterator[str]:
+    """What passed before and does not pass now, and what fails now and did not exist."""
+    now = {case.id: case for case in report.cases}
+    for id_, outcome in before.items():
+        if outcome is Outcome.PASSED and id_ not in known:
+            yield from _not_passing(id_, now.get(id_), "passed before")
+    for case in report.with_outcome(*FAILING):
+        if case.id not in before and case.id not in known:
+            yield f"{case.id} fails, and there was no such failure before: {_headline(case)}."
+
+
+def _not_passing(id_: str, case: TestCase | None, claim: str) -> Iterator[str]:
+    if case is None:
+        yield f"{id_} {claim} and did not run: it was deleted, renamed, deselected or cut off."
+    elif case.outcome is Outcome.SKIPPED:
+        yield f"{id_} {claim} and is now skipped (or expected to fail)."
+    elif case.outcome is not Outcome.PASSED:
+        yield f"{id_} {claim} and fails: {_headline(case)}."
+
+
+def _unsound(before: TestReport, after: TestReport) -> Iterator[str]:
+    for report, name in ((before, "The test run before this change"), (after, "The test run")):
+        if report.problem:
+            yield f"{name} says nothing: {report.problem.rstrip('.')}."
+        elif report.ended != "exited":
+            yield f"{name} says nothing: it ended by {report.ended}."
+        elif why := contradiction(report):
+            yield f"{name} says nothing: {why}."
+
+
+def _steers_runner(change: FileChange) -> bool:
+    """Runner settings, or a new module that would be imported instead of the runner's own."""
+    return is_runner_config(change.path) or bool(
+        change.status == "A" and _RUNNER_MODULE.fullmatch(change.path)
+    )
+
+
+def _belongs(case: TestCase, paths: Collection[str], report: TestReport) -> bool:
+    """Whether the case is in one of these files, or stands for the whole suite."""
+    return file_of(case.id) in paths or case.id == report.command
+
+
+def _outcomes(report: TestReport) -> dict[str, Outcome]:
+    return {case.id: case.outcome for case in report.cases}
+
+
+def file_of(test_id: str) -> str:
+    """The file of a test id such as `tests/test_a.py::test_b[1]`."""
+    return test_id.partition("::")[0]
+
+
+def _function(test_id: str) -> str:
+    """A test id without its parameters."""
+    file, colons, name = test_id.partition("::")
+    return f"{file}{colons}{name.partition('[')[0]}"
+
+
+def _headline(case: TestCase) -> str:
+    first = case.message.strip().partition("\n")[0].strip().rstrip(".")
+    return first[:200] or "no message"
+
+
+def _verdict(reasons: Iterable[str]) -> Verdict:
+    told = tuple(dict.fromkeys(reasons))
+    if len(told) > MAX_REASONS:
+        told = (*told[:MAX_REASONS], f"And {len(told) - MAX_REASONS} more of the kind.")
+    return Verdict(passed=not told, reasons=told)
