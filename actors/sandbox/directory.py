@@ -1,0 +1,253 @@
+"""Sandboxes whose workspace is a directory of this machine: the levels `local` and `none`."""
+
+import asyncio
+import errno
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from actors.sandbox.background import BackgroundProcess, Inbox
+from actors.sandbox.enclosure import Command, Enclosure, Walls
+from actors.sandbox.git_transport import export_commit, import_commit
+from actors.sandbox.process import Caps, Child
+from actors.sandbox.protocol import (
+    Check,
+    ExecResult,
+    FileStat,
+    Level,
+    OnOutput,
+    Process,
+    Sandbox,
+    SandboxRef,
+    SandboxSpec,
+    SandboxUnavailableError,
+)
+from actors.sandbox.store import DirectoryStore, Record, lost
+from actors.sandbox.workspace_files import WorkspaceFiles
+from orchestration.clock import Clock, SystemClock
+from orchestration.errors import UsageError
+
+_QUICK_READ = 262_144
+"""Bytes that are read on the event loop: less than a thread's hand-over costs."""
+
+
+def argv_of(command: str | Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """Text goes to bash.
+
+    Raises:
+        UsageError: empty, or holds what no command line can (NUL, lone surrogates).
+    """
+    argv = ["bash", "-c", command] if isinstance(command, str) else list(command)
+    texts = [*argv, *env, *env.values()]
+    if not argv or not argv[0] or any("\0" in text or not _sayable(text) for text in texts):
+        raise UsageError("this command cannot be passed to a program", "leave out NUL")
+    if any("=" in name or not name for name in env):
+        raise UsageError("a variable's name is empty or holds '='", "use a plain name")
+    return argv
+
+
+def _sayable(text: str) -> bool:
+    try:
+        text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class DirectorySandbox:
+    """One sandbox; see the protocol for every verb."""
+
+    def __init__(
+        self,
+        record: Record,
+        store: DirectoryStore,
+        enclosure: Enclosure,
+        forget: Callable[[str], object],
+    ) -> None:
+        self._record = record
+        self._forget = forget
+        self._store = store
+        self._enclosure = enclosure
+        self._running: set[Child] = set()
+        self._gone = False
+        largest = record.spec.limits.file
+        self._files = WorkspaceFiles(record.workspace, owner=record.owner, largest=largest)
+
+    @property
+    def ref(self) -> SandboxRef:
+        return self._record.ref
+
+    def _alive(self) -> None:
+        if self._gone or not self._record.workspace.exists():
+            raise lost(self._record.id)
+
+    async def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout_s: float,
+        cwd: str = ".",
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        max_output: int = 1_000_000,
+        on_output: OnOutput | None = None,
+    ) -> ExecResult:
+        child = await self._start(command, cwd, env, max_output, on_output)
+        if isinstance(child, ExecResult):
+            return child
+        child.feed(stdin or b"")
+        child.end_input()
+        try:
+            return await child.finish(timeout_s)
+        finally:
+            self._running.discard(child)
+
+    async def spawn(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str = ".",
+        env: Mapping[str, str] | None = None,
+        max_output: int = 1_000_000,
+    ) -> Process:
+        inbox = Inbox(max_output)
+        child = await self._start(command, cwd, env, max_output, inbox.take)
+        if isinstance(child, ExecResult):
+            raise UsageError("the command line is too long", "put it into a file")
+        child.stopped.add_done_callback(lambda _: self._running.discard(child))
+        return BackgroundProcess(child, inbox)
+
+    async def _start(
+        self,
+        command: str | Sequence[str],
+        cwd: str,
+        env: Mapping[str, str] | None,
+        kept: int,
+        on_output: OnOutput | None,
+    ) -> Child | ExecResult:
+        """Start a child, or the answer a shell would give to a line that is too long."""
+        self._alive()
+        argv = argv_of(command, env or {})
+        if "\0" in cwd:
+            raise UsageError("a directory's name cannot hold NUL", "leave it out")
+        caps = Caps(kept, self._record.spec.limits.output)
+        try:
+            child = await self._enclosure.start(Command(argv, caps, cwd, env or {}, on_output))
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                said = b"the command line is too long\n"
+                return ExecResult(126, "exited", b"", said, 0.0, stderr_total=len(said))
+            raise SandboxUnavailableError(
+                f"no process can be started: {error}", "free processes, files or memory"
+            ) from None
+        self._running.add(child)
+        return child
+
+    async def read_file(self, path: str, *, offset: int = 0, limit: int = 50_000_000) -> bytes:
+        self._alive()
+        if min(limit, self._files.size(path)) <= _QUICK_READ:
+            return self._files.read(path, offset, min(limit, _QUICK_READ))
+        return await asyncio.to_thread(self._files.read, path, offset, limit)
+
+    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        self._alive()
+        if len(data) <= _QUICK_READ:
+            self._files.write(path, data, mode)
+        else:
+            await asyncio.to_thread(self._files.write, path, data, mode)
+
+    async def stat(self, path: str) -> FileStat:
+        self._alive()
+        return self._files.stat(path)
+
+    async def list_files(
+        self, path: str = ".", *, depth: int = 1, limit: int = 10_000
+    ) -> list[FileStat]:
+        self._alive()
+        return await asyncio.to_thread(self._files.list, path, depth, limit)
+
+    async def remove(self, path: str) -> None:
+        self._alive()
+        await asyncio.to_thread(self._files.remove, path)
+
+    async def git_import(self, bundles: Sequence[bytes], commit: str) -> None:
+        await import_commit(self, bundles, commit)
+
+    async def git_export(
+        self, base: str, *, message: str, max_bytes: int = 200_000_000
+    ) -> tuple[str, bytes]:
+        return await export_commit(self, base, message, max_bytes)
+
+    async def terminate(self) -> None:
+        self._gone = True
+        for child in tuple(self._running):
+            await child.kill()
+        await self._enclosure.destroy()
+        self.close()
+        self._forget(self._record.id)
+        await asyncio.to_thread(self._store.remove, self._record)
+
+    def close(self) -> None:
+        """Let go of it without ending it: somebody else may connect."""
+        self._files.close()
+        self._enclosure.close()
+
+
+class DirectoryProvider:
+    """Sandboxes of one level below one directory of this machine."""
+
+    def __init__(self, root: Path, walls: Walls, clock: Clock | None = None) -> None:
+        self.level: Level = walls.level
+        self.capabilities = walls.capabilities
+        self._walls = walls
+        self._clock = clock or SystemClock()
+        self._store = DirectoryStore(root, walls.level, separate_owner=walls.separate_owner)
+        self._open: dict[str, DirectorySandbox] = {}
+
+    async def doctor(self) -> list[Check]:
+        return await self._walls.doctor(self)
+
+    def _handle(self, record: Record) -> DirectorySandbox:
+        sandbox = DirectorySandbox(record, self._store, self._walls.enclosure(record), self._forget)
+        self._open[record.id] = sandbox
+        return sandbox
+
+    def _forget(self, name: str) -> None:
+        self._open.pop(name, None)
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        if spec.egress and not self.capabilities.egress_allowlist:
+            raise SandboxUnavailableError(
+                f"the level {self.level} cannot open the network to {', '.join(spec.egress)}",
+                "leave `egress` empty, or choose a level that can",
+            )
+        return self._handle(self._store.create(spec, self._clock.now()))
+
+    async def connect(self, ref: SandboxRef) -> Sandbox:
+        record = self._store.load(ref.id)
+        if record.expires is not None and record.expires <= self._clock.now():
+            await self._end(record)
+            raise lost(ref.id)
+        return self._open.get(ref.id) or self._handle(record)
+
+    async def find(self, labels: Mapping[str, str]) -> list[SandboxRef]:
+        return [record.ref for record in self._store.find(labels)]
+
+    async def sweep(
+        self, labels: Mapping[str, str], *, keep: Sequence[str] = ()
+    ) -> list[SandboxRef]:
+        ended: list[SandboxRef] = []
+        for record in self._store.find(labels):
+            if record.id not in keep:
+                await self._end(record)
+                ended.append(record.ref)
+        await asyncio.to_thread(self._store.bury)
+        return ended
+
+    async def _end(self, record: Record) -> None:
+        sandbox = self._open.get(record.id) or self._handle(record)
+        await sandbox.terminate()
+
+    async def close(self) -> None:
+        for sandbox in tuple(self._open.values()):
+            sandbox.close()
+        self._open.clear()

@@ -1,0 +1,104 @@
+"""Self-test of a level that runs commands on this machine: by doing, not by asking."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+from actors.sandbox.protocol import Check, Sandbox, SandboxError, SandboxProvider, SandboxSpec
+
+_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A command that succeeds where one wall stands."""
+
+    name: str
+    script: str
+    fix: str
+
+
+_PROBES = (
+    Probe(
+        "commands run", "true", "run `bwrap --unshare-all --ro-bind / / true` and read its words"
+    ),
+    Probe("git inside", "git --version", "install git below /usr"),
+    Probe(
+        "system read-only",
+        "! touch /usr/.manta 2>/dev/null && ! touch /etc/.manta 2>/dev/null",
+        "report this: the sandbox must not be used here",
+    ),
+    Probe("workspace writable", "touch .probe && rm .probe", "check the state directory's disk"),
+    Probe(
+        "no capabilities",
+        "grep -q '^CapEff:\t0*$' /proc/self/status && grep -q '^CapBnd:\t0*$' /proc/self/status",
+        "report this: the sandbox must not be used here",
+    ),
+    Probe(
+        "system-call filter",
+        "grep -q '^Seccomp:\t2$' /proc/self/status",
+        "the machine is neither x86_64 nor aarch64, or its kernel lacks CONFIG_SECCOMP_FILTER",
+    ),
+    Probe(
+        "no network",
+        '[ "$(grep -c : /proc/net/dev)" = 1 ] && ! (: < /dev/tcp/192.0.2.1/9) 2>/dev/null',
+        "report this: the sandbox must not be used here",
+    ),
+    Probe(
+        "host processes hidden",
+        '[ ! -e /proc/1/environ ] && [ "$(ls -d /proc/[0-9]* | wc -l)" -lt 12 ]',
+        "mount /proc unmasked: Docker needs --security-opt systempaths=unconfined",
+    ),
+)
+
+
+async def examine(provider: SandboxProvider) -> list[Check]:
+    """Every check of a level that shares this machine's kernel."""
+    checks = [_platform(), _memory(provider), _identity()]
+    try:
+        sandbox = await provider.create(SandboxSpec(labels={"manta": "doctor"}))
+    except SandboxError as error:
+        return [*checks, Check("sandbox opens", False, error.what, error.fix)]
+    try:
+        for probe in _PROBES:
+            checks.append(await _tried(sandbox, probe))
+            if not checks[-1].ok and probe is _PROBES[0]:
+                break
+    finally:
+        await sandbox.terminate()
+    return checks
+
+
+async def _tried(sandbox: Sandbox, probe: Probe) -> Check:
+    try:
+        result = await sandbox.exec(probe.script, timeout_s=_WITHIN_S)
+    except SandboxError as error:
+        return Check(probe.name, False, error.what, error.fix or probe.fix)
+    said = (result.stderr or result.stdout).decode(errors="replace").strip()[-200:]
+    return Check(probe.name, result.ok, said or result.ended, "" if result.ok else probe.fix)
+
+
+def _platform() -> Check:
+    linux = sys.platform.startswith("linux")
+    fix = "" if linux else "on macOS use the level `container` (podman machine, colima, Docker)"
+    return Check("Linux", linux, sys.platform, fix)
+
+
+def _memory(provider: SandboxProvider) -> Check:
+    """Advice, not a failure: the walls stand without it."""
+    if provider.capabilities.hard_memory:
+        return Check("memory limit", True, "control groups")
+    return Check(
+        "memory limit",
+        True,
+        "no control groups may be made here: memory is not capped, processes are by rlimit",
+        "run as root, or give your user delegated groups (systemd: Delegate=yes)",
+    )
+
+
+def _identity() -> Check:
+    root = os.geteuid() == 0
+    detail = (
+        "each sandbox has a uid of its own" if root else "sandboxes have your uid, in namespaces"
+    )
+    return Check("identity", True, detail)

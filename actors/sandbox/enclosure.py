@@ -1,0 +1,54 @@
+"""What differs between levels that keep a workspace in a directory of this machine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from actors.sandbox.process import Caps, Child
+from actors.sandbox.protocol import Capabilities, Check, Level, OnOutput, SandboxProvider
+from actors.sandbox.store import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command to start: argv, never a shell string of ours."""
+
+    argv: Sequence[str]
+    caps: Caps
+    cwd: str = "."
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    on_output: OnOutput | None = None
+
+
+class Enclosure(Protocol):
+    """The walls around one sandbox, in one process of ours."""
+
+    async def start(self, command: Command) -> Child:
+        """Start it behind the walls.
+
+        Raises:
+            SandboxUnavailableError: the walls cannot be built.
+            OSError: the command line is too long, or this machine is out of something.
+        """
+        ...
+
+    async def destroy(self) -> None:
+        """End whatever still runs in this sandbox, whoever started it, and give back its means."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what this process holds; the sandbox itself stays."""
+        ...
+
+
+class Walls(Protocol):
+    """One level: builds enclosures."""
+
+    level: Level
+    capabilities: Capabilities
+    separate_owner: bool
+    """Whether every sandbox has a uid of its own."""
+
+    def enclosure(self, record: Record) -> Enclosure: ...
+
+    async def doctor(self, provider: SandboxProvider) -> list[Check]: ...

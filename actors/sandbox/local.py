@@ -1,0 +1,192 @@
+"""The local level: bubblewrap per command on Linux. It shares the host's kernel, and says so."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from actors.sandbox import cgroups, seccomp
+from actors.sandbox.bubblewrap import (
+    Confinement,
+    Tools,
+    checked_toolchains,
+    command_argv,
+    environment,
+)
+from actors.sandbox.directory import DirectoryProvider
+from actors.sandbox.doctor import examine
+from actors.sandbox.enclosure import Command
+from actors.sandbox.frame import Frame, diagnosed, find_tools, open_frame
+from actors.sandbox.process import Child, Launch, Verdict, from_status, readable
+from actors.sandbox.protocol import Capabilities, Check, Level, SandboxProvider
+from actors.sandbox.store import Record
+from orchestration.clock import Clock
+
+_DIES_WITHIN_S = 5.0
+_STARTS_WITHIN_S = 2.0
+_NOT_RUNNABLE = 126
+
+
+class BubbleTree:
+    """One bubblewrap and all below its process 1, whose death the kernel makes everyone's."""
+
+    def __init__(self, status_fd: int, groups: cgroups.Groups) -> None:
+        self._fd = status_fd
+        self._groups = groups
+        self._oom_before = groups.oom_kills()
+        self._status: dict[str, int] = {}
+
+    async def end(self, child: Child) -> None:
+        if not child.exited.done():
+            if not self._read_status():
+                await readable(self._fd, _STARTS_WITHIN_S)
+                self._read_status()
+            _kill_first(self._status.get("child-pid"))
+            await asyncio.wait({child.exited}, timeout=_DIES_WITHIN_S)
+        if not child.exited.done():
+            child.send_kill()
+        await asyncio.shield(child.exited)
+        self._read_status()
+        os.close(self._fd)
+
+    def _read_status(self) -> bool:
+        """Take what bubblewrap has reported; True once it named process 1."""
+        with suppress(BlockingIOError):
+            for line in os.read(self._fd, 4096).splitlines():
+                self._status |= json.loads(line)
+        return "child-pid" in self._status
+
+    def verdict(self, child: Child) -> Verdict:
+        code = self._status.get("exit-code")
+        if self._groups.oom_kills() > self._oom_before and code != 0:
+            return Verdict("oom")
+        if code is not None:
+            return from_status(code)
+        return _never_ran(child.stderr.value(), child.exited.result())
+
+
+def _never_ran(stderr: bytes, code: int) -> Verdict:
+    """The command was not reached: its own fault is an answer, ours an error."""
+    said = stderr.decode(errors="replace")
+    line = said.strip().rpartition("\n")[2].removeprefix("bwrap: ")
+    if any(sign in line for sign in ("Can't chdir", "temporarily unavailable", "annot fork")):
+        return Verdict("exited", _NOT_RUNNABLE, said=f"{line}\n".encode())
+    if code < 0:
+        return Verdict("lost", None, -code)
+    raise diagnosed(said)
+
+
+def _kill_first(pid: int | None) -> None:
+    """Kill process 1 of the namespace, which the kernel lets die only after all others."""
+    if pid is None:
+        return
+    with suppress(OSError):
+        fd = os.pidfd_open(pid)
+        try:
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("NSpid:") and line.split()[2:3] == ["1"]:
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+        finally:
+            os.close(fd)
+
+
+class LocalEnclosure:
+    """Bubblewrap around one sandbox."""
+
+    def __init__(self, record: Record, root: Path, tools: Tools, toolchains: Sequence[str]) -> None:
+        self._record = record
+        self._root = root
+        self._tools = tools
+        wanted = (*toolchains, *record.spec.toolchains)
+        self._toolchains = checked_toolchains(wanted, hidden=root)
+        self._environment = environment(record.spec.env, wanted)
+        self._opening = asyncio.Lock()
+        self._frame: Frame | None = None
+        self._groups = cgroups.Groups()
+        self._filter = seccomp.program()
+
+    async def _opened(self) -> Frame:
+        async with self._opening:
+            if self._frame is None:
+                self._groups = cgroups.make(self._record.id, self._record.spec.limits)
+                self._frame = await asyncio.to_thread(
+                    open_frame, self._tools, self._record, self._root, self._toolchains
+                )
+        return self._frame
+
+    async def start(self, command: Command) -> Child:
+        frame = self._frame or await self._opened()
+        status_read, status_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        filter_fd = _as_file(self._filter) if self._filter else None
+        limits, doors = self._record.spec.limits, self._groups.doors
+        argv = command_argv(
+            Confinement(self._tools, frame.namespaces, limits, doors),
+            command.argv,
+            cwd=command.cwd,
+            env={**self._environment, **command.env},
+            status_fd=status_write,
+            seccomp_fd=filter_fd,
+        )
+        fds = (status_write,) if filter_fd is None else (status_write, filter_fd)
+        try:
+            tree = BubbleTree(status_read, self._groups)
+            return Child(Launch(argv, {}, "/", fds), tree, command.caps, command.on_output)
+        except BaseException:
+            os.close(status_read)
+            raise
+
+    async def destroy(self) -> None:
+        groups = cgroups.existing(self._record.id)
+        await asyncio.to_thread(groups.kill)
+        groups.remove()
+
+    def close(self) -> None:
+        if self._frame:
+            self._frame.close()
+            self._frame = None
+
+
+def _as_file(program: bytes) -> int:
+    """A fresh descriptor per command: bubblewrap reads from the current offset."""
+    fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+    os.write(fd, program)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+class LocalWalls:
+    """The level `local`."""
+
+    level: Level = "local"
+
+    def __init__(self, root: Path, toolchains: Sequence[str]) -> None:
+        self._root = root.absolute()
+        self._toolchains = tuple(toolchains)
+        self._tools = find_tools()
+        groups = cgroups.available()
+        self.separate_owner = os.geteuid() == 0
+        self.capabilities = Capabilities(
+            egress_off=True, tree_kill=True, hard_memory=groups.memory is not None
+        )
+
+    def enclosure(self, record: Record) -> LocalEnclosure:
+        return LocalEnclosure(record, self._root, self._tools, self._toolchains)
+
+    async def doctor(self, provider: SandboxProvider) -> list[Check]:
+        return await examine(provider)
+
+
+class LocalProvider(DirectoryProvider):
+    """Bubblewrap sandboxes below `root`.
+
+    Raises:
+        SandboxUnavailableError: a program it needs is missing.
+    """
+
+    def __init__(
+        self, root: Path, *, toolchains: Sequence[str] = (), clock: Clock | None = None
+    ) -> None:
+        super().__init__(root, LocalWalls(root, toolchains), clock)

@@ -1,0 +1,177 @@
+"""Sandboxes as directories of this machine: one each, found again by their labels.
+
+root/<id>/sandbox.json   what it is        root/<id>/workspace/   what it owns
+root/.gone/<id>          being deleted     root/.etc/             files shown as its /etc
+"""
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from actors.sandbox.protocol import (
+    Level,
+    SandboxLimits,
+    SandboxLostError,
+    SandboxRef,
+    SandboxSpec,
+    SandboxUnavailableError,
+)
+from actors.sandbox.workspace_files import delete_tree
+
+_FIRST_UID = 0x70000000
+_UIDS = 0x08000000
+"""A range that Linux distributions leave to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One sandbox on disk. `owner` is the uid its processes have, None for our own."""
+
+    id: str
+    level: Level
+    spec: SandboxSpec
+    owner: int | None
+    home: Path
+    expires: float | None = None
+    """Wall-clock seconds since the epoch."""
+
+    @property
+    def workspace(self) -> Path:
+        return self.home / "workspace"
+
+    @property
+    def ref(self) -> SandboxRef:
+        return SandboxRef(self.level, self.id, dict(self.spec.labels))
+
+
+class DirectoryStore:
+    """The directories of one level below one root. Methods block for a millisecond or so."""
+
+    def __init__(self, root: Path, level: Level, *, separate_owner: bool) -> None:
+        self.root = root.absolute()
+        self._level: Level = level
+        self._separate_owner = separate_owner
+
+    def create(self, spec: SandboxSpec, now: float) -> Record:
+        """A new, empty sandbox.
+
+        Raises:
+            SandboxUnavailableError: the directory cannot be made.
+        """
+        name = secrets.token_hex(8)
+        record = Record(
+            id=name,
+            level=self._level,
+            spec=spec,
+            owner=new_owner() if self._separate_owner else None,
+            home=self.root / name,
+            expires=None if spec.ttl_s is None else now + spec.ttl_s,
+        )
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            record.home.mkdir(mode=0o700)
+            record.workspace.mkdir(mode=0o700)
+            if record.owner is not None:
+                os.chown(record.workspace, record.owner, record.owner)
+            self.save(record)
+        except OSError as error:
+            raise SandboxUnavailableError(
+                f"cannot make a sandbox below {self.root}: {error}",
+                "choose a writable state directory with free space",
+            ) from None
+        return record
+
+    def save(self, record: Record) -> None:
+        """Write what a sandbox is, atomically."""
+        body = {**asdict(record), "home": str(record.home)}
+        temporary = record.home / ".sandbox.json"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(body, file)
+        temporary.rename(record.home / "sandbox.json")
+
+    def load(self, name: str) -> Record:
+        """Find one by id.
+
+        Raises:
+            SandboxLostError: there is none.
+        """
+        if not name.isalnum():
+            raise lost(name)
+        try:
+            body = json.loads((self.root / name / "sandbox.json").read_text())
+        except (OSError, ValueError):
+            raise lost(name) from None
+        if body["level"] != self._level:
+            raise lost(name)
+        return _record(body, self.root / name)
+
+    def all(self) -> Iterator[Record]:
+        """Every sandbox that is whole."""
+        if not self.root.is_dir():
+            return
+        for path in sorted(self.root.iterdir()):
+            with contextlib.suppress(SandboxLostError):
+                yield self.load(path.name)
+
+    def find(self, labels: Mapping[str, str]) -> list[Record]:
+        wanted = labels.items()
+        return [record for record in self.all() if wanted <= dict(record.spec.labels).items()]
+
+    def renew(self, record: Record, expires: float | None) -> Record:
+        renewed = replace(record, expires=expires)
+        self.save(renewed)
+        return renewed
+
+    def remove(self, record: Record) -> None:
+        """Delete a sandbox whose processes are dead. Gone at once, emptied after."""
+        grave = self.root / ".gone"
+        grave.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            record.home.rename(grave / record.id)
+        self.bury()
+
+    def bury(self) -> None:
+        """Empty what was removed, also by a process that died midway."""
+        grave = self.root / ".gone"
+        for path in grave.iterdir() if grave.is_dir() else ():
+            delete_tree(path)
+
+
+def _record(body: dict[str, Any], home: Path) -> Record:  # Any: JSON of our own file
+    spec = body["spec"]
+    return Record(
+        id=body["id"],
+        level=body["level"],
+        owner=body["owner"],
+        home=home,
+        expires=body["expires"],
+        spec=SandboxSpec(
+            labels=spec["labels"],
+            env=spec["env"],
+            egress=tuple(spec["egress"]),
+            limits=SandboxLimits(**spec["limits"]),
+            toolchains=tuple(spec["toolchains"]),
+            ttl_s=spec["ttl_s"],
+        ),
+    )
+
+
+def lost(name: str) -> SandboxLostError:
+    """The error of a sandbox that is not there."""
+    return SandboxLostError(f"sandbox {name[:80]!r} is gone", "make a new one")
+
+
+def new_owner() -> int:
+    """An unused uid for one sandbox, from a range this machine (or container) maps."""
+    first, size = _FIRST_UID, _UIDS
+    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    mapped = max((int(line.split()[0]) + int(line.split()[2]) for line in lines), default=1 << 32)
+    if mapped < first + size:
+        first, size = mapped // 2, mapped // 3
+    return first + secrets.randbelow(size)
