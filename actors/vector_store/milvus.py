@@ -35,7 +35,7 @@ from orchestration.errors import StoreError
 _SCHEMA = 1
 """Part of the collection's name: a changed schema starts an empty index, which is then rebuilt."""
 _FIELDS = ("id", "repository", "kind", "source", "commit_id", "content")
-_PAUSES_S = (0.2, 0.4, 0.8)
+_PAUSES_S = (0.1, 0.3, 0.6)
 """Between attempts to open: a predecessor that was just killed frees its lock within moments."""
 _CALL_S = 20.0
 _BATCH = 200
@@ -58,11 +58,20 @@ class MilvusStore:
         self._collection = f"manta_{_SCHEMA}_" + (f"d{dimension}" if dimension else "text")
         self._client: MilvusClient | None = None
         self._lite: LiteServer | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._changing = threading.Lock()
         """Writes and openings, one at a time: Milvus Lite takes one writer. A thread's lock, since
         a cancelled caller leaves its thread at work."""
 
     async def open(self) -> None:
+        """All callers share one opening, which goes on when one of them gives up."""
+        if self._client is None:
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._open())
+                self._opening.add_done_callback(_look_at)
+            await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
         for pause in _PAUSES_S:
             try:
                 return await asyncio.to_thread(self._connect)
@@ -102,6 +111,8 @@ class MilvusStore:
         return [Hit(_row(entity), rank) for rank, entity in enumerate(found, 1)]
 
     async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
         await asyncio.to_thread(self._disconnect)
 
     # --- one call each, in a thread ------------------------------------------------------------
@@ -270,6 +281,12 @@ class MilvusStore:
             entity["embedded"] = row.vector is not None
             entity["dense"] = list(row.vector or (1.0,) * self._dimension)
         return entity
+
+
+def _look_at(opening: "asyncio.Task[None]") -> None:
+    """Its failure may have no caller left to hear of it."""
+    if not opening.cancelled():
+        opening.exception()
 
 
 def _names(listed: object) -> list[str]:

@@ -10,7 +10,7 @@ import re
 from actors.vector_store.protocol import Row
 
 _IDENTIFIER = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
-_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
+_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _LONGEST = 64
 """Longer runs of letters are digests and encoded data: nobody asks for them."""
 
@@ -22,10 +22,10 @@ def words(text: str) -> list[str]:
         identifier = match.group()
         if len(identifier) > _LONGEST:
             continue
-        parts = _PART.findall(identifier)
-        found.append(stem(identifier.lower()))
+        parts = _PART.findall(identifier) if identifier.isascii() else identifier.split("_")
         if len(parts) > 1:
-            found.extend(stem(part.lower()) for part in parts)
+            found.append(identifier.lower())
+        found.extend(stem(part.lower()) for part in parts)
     return found
 
 
