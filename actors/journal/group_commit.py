@@ -1,0 +1,150 @@
+"""One thread that works on the connection, and commits together what waits together.
+
+Work alone is a transaction of its own. Work that arrives while the disk is syncing shares the
+next transaction, each piece behind its own savepoint; none is answered before that is durable.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from actors.journal.sqlite_connection import SqliteConnection, explained
+from orchestration.errors import StoreError
+
+T = TypeVar("T")
+Work = Callable[[SqliteConnection], T]
+_MOST = 128
+"""Pieces of work in one transaction."""
+
+
+class _Job:
+    """Work that can be done again from the start, and whoever waits for its outcome."""
+
+    __slots__ = ("error", "outcome", "waiter", "work")
+
+    def __init__(self, work: Work[Any], waiter: asyncio.Future[Any]) -> None:
+        self.work = work
+        self.waiter = waiter
+        self.outcome: object = None
+        self.error: Exception | None = None
+
+    def settle(self) -> None:
+        if self.waiter.done():  # its caller was cancelled
+            return
+        if self.error is not None:
+            self.waiter.set_exception(self.error)
+        else:
+            self.waiter.set_result(self.outcome)
+
+
+class GroupCommit:
+    """The writer of one file. Use it from the event loop that started it."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    async def start(self, connect: Callable[[], SqliteConnection]) -> None:
+        """Start the thread, which connects. Raises what `connect` raises."""
+        self._loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = self._loop.create_future()
+        thread = Thread(target=self._run, args=(connect, ready), name="journal", daemon=True)
+        thread.start()
+        try:
+            await ready
+        except BaseException:
+            self._queue.put(None)
+            raise
+        self._thread = thread
+
+    async def submit(self, work: Work[T]) -> T:
+        """Do the work in a transaction and return its outcome once that is durable."""
+        if self._thread is None:
+            raise StoreError(f"{self._file} is closed", "open the journal before using it")
+        waiter: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Job(work, waiter))
+        return await waiter
+
+    async def stop(self) -> None:
+        """Finish what was submitted, then close the connection."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(thread.join)
+
+    def _run(self, connect: Callable[[], SqliteConnection], ready: asyncio.Future[None]) -> None:
+        try:
+            with explained(self._file):
+                connection = connect()
+        except Exception as error:  # noqa: BLE001 - the thread's door: start() raises it
+            self._loop.call_soon_threadsafe(_fail, ready, error)
+            return
+        self._loop.call_soon_threadsafe(_succeed, ready)
+        while jobs := self._take():
+            self._perform(connection, [job for job in jobs if not job.waiter.cancelled()])
+            self._loop.call_soon_threadsafe(_settle, jobs)
+        connection.close()
+
+    def _take(self) -> list[_Job]:
+        """Wait for a job and take all that wait with it; none once stopped."""
+        jobs: list[_Job] = []
+        while not jobs or (len(jobs) < _MOST and not self._queue.empty()):
+            job = self._queue.get()
+            if job is None:
+                # What came before it is done first; it is met again on the next round.
+                if jobs:
+                    self._queue.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _perform(self, connection: SqliteConnection, jobs: Sequence[_Job]) -> None:
+        if len(jobs) > 1:
+            try:
+                self._together(connection, jobs)
+            except sqlite3.Error:
+                # One job, or the disk, has spoilt it for all: each stands for itself now.
+                pass
+            else:
+                return
+        for job in jobs:
+            self._alone(connection, job)
+
+    def _together(self, connection: SqliteConnection, jobs: Sequence[_Job]) -> None:
+        with connection.transaction():
+            for job in jobs:
+                try:
+                    with connection.savepoint():
+                        job.outcome = job.work(connection)
+                except sqlite3.Error:
+                    raise
+                except Exception as error:  # noqa: BLE001 - handed to whoever submitted it
+                    job.error = error
+
+    def _alone(self, connection: SqliteConnection, job: _Job) -> None:
+        job.error = None
+        try:
+            with explained(self._file), connection.transaction():
+                job.outcome = job.work(connection)
+        except Exception as error:  # noqa: BLE001 - handed to whoever submitted it
+            job.error = error
+
+
+def _settle(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        job.settle()
+
+
+def _succeed(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def _fail(ready: asyncio.Future[None], error: Exception) -> None:
+    if not ready.done():
+        ready.set_exception(error)

@@ -1,0 +1,56 @@
+"""How a store's schema came to be, one version after the other, forward only.
+
+Released migrations never change: a new column is a new migration, and the tables of `schema`
+that an old one names move into it as they were.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from sqlalchemy import Executable, text
+from sqlalchemy.schema import CreateTable
+
+from actors.journal import statements
+from actors.journal.schema import BLOBS, RECORDS, RUNS, STEPS, VERSIONS
+from actors.journal.verbs import Query, Verb
+from orchestration.errors import StoreError
+
+Migration: TypeAlias = Callable[[str], Sequence[Executable]]
+"""The statements that reach a version, for a dialect's name."""
+
+_POSTGRES_CLOCK = """
+CREATE FUNCTION store_time() RETURNS double precision LANGUAGE sql VOLATILE
+AS 'SELECT extract(epoch FROM clock_timestamp())::double precision'
+"""
+
+
+def _first(dialect: str) -> Sequence[Executable]:
+    """Runs, records and steps and, in PostgreSQL, blobs and the store's clock."""
+    made = [CreateTable(RUNS), CreateTable(RECORDS), CreateTable(STEPS)]
+    if dialect == "postgresql":
+        return [text(_POSTGRES_CLOCK), CreateTable(BLOBS), *made]
+    return made
+
+
+MIGRATIONS: Sequence[Migration] = (_first,)
+"""The migration to version n is at n - 1."""
+
+
+def migrate(dialect: str, store: str, migrations: Sequence[Migration]) -> Verb[None]:
+    """Bring a store up to date, in one transaction.
+
+    Raises:
+        StoreError: it was written by a newer Manta.
+    """
+    yield Query(CreateTable(VERSIONS, if_not_exists=True), {})
+    rows = yield Query(statements.REACHED, {})
+    found = rows[0][0] or 0
+    if found > len(migrations):
+        raise StoreError(
+            f"{store} has schema version {found}; this Manta knows {len(migrations)}",
+            "upgrade Manta, or name another store",
+        )
+    for version, migration in list(enumerate(migrations, 1))[found:]:
+        for statement in migration(dialect):
+            yield Query(statement, {})
+        yield Query(statements.REACH, {"version": version})

@@ -1,0 +1,125 @@
+"""The one connection to an embedded store. It blocks: only the writer's thread uses it."""
+
+import sqlite3
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar, cast
+
+from sqlalchemy import ClauseElement, Executable, NullPool, create_engine
+from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from actors.journal.verbs import Parameters, Query, Row, Verb
+from orchestration.errors import StoreError
+
+T = TypeVar("T")
+
+_DIALECT = dialect(paramstyle="named")
+_PRAGMAS = (
+    "PRAGMA busy_timeout = 5000",  # somebody may be looking into the file with a shell
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # what was acknowledged survives a power cut
+    "PRAGMA trusted_schema = OFF",
+)
+_DAMAGED = "restore it from a backup, or move it away to start anew"
+_MEANINGS = {
+    "SQLITE_FULL": ("is on a full disk", "free some space there, then resume"),
+    "SQLITE_READONLY": ("is read-only", "make the file and its directory writable"),
+    "SQLITE_CANTOPEN": ("cannot be opened", "check the directory's permissions"),
+    "SQLITE_CORRUPT": ("is damaged", _DAMAGED),
+    "SQLITE_NOTADB": ("is no store", _DAMAGED),
+    "SQLITE_BUSY": ("is locked by another program", "close that program, then resume"),
+    "SQLITE_IOERR": ("is on a failing disk", "check the disk; what was acknowledged stands"),
+}
+
+
+class SqliteConnection:
+    """Performs verbs. Statements are compiled once and run on the driver, which prepares them."""
+
+    def __init__(self, file: Path, now: Callable[[], float]) -> None:
+        self._file = file
+        self._compiled: dict[Executable, tuple[str, Parameters]] = {}
+        # Checked out of its pool until it is closed: there is never a second one.
+        self._pooled = create_engine(f"sqlite:///{file}", poolclass=NullPool).raw_connection()
+        self._raw = cast("sqlite3.Connection", self._pooled.driver_connection)
+        self._raw.isolation_level = None  # transactions begin where we say
+        self._raw.create_function("store_time", 0, now)
+        for pragma in _PRAGMAS:
+            self._raw.execute(pragma)
+
+    def perform(self, verb: Verb[T]) -> T:
+        """Run one verb within the current transaction."""
+        try:
+            query = next(verb)
+            while True:
+                query = verb.send(self._rows(query))
+        except StopIteration as end:
+            return cast("T", end.value)
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """A transaction, undone by any error."""
+        self._raw.execute("BEGIN")
+        try:
+            yield
+            self._raw.execute("COMMIT")
+        except BaseException:
+            if self._raw.in_transaction:  # a full disk has undone it already
+                self._raw.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def savepoint(self) -> Generator[None]:
+        """A part of a transaction; an error that is not the database's undoes it alone."""
+        self._raw.execute("SAVEPOINT part")
+        try:
+            yield
+        except sqlite3.Error:
+            raise
+        except BaseException:
+            self._raw.execute("ROLLBACK TO part")
+            self._raw.execute("RELEASE part")
+            raise
+        self._raw.execute("RELEASE part")
+
+    def problems(self) -> list[str]:
+        """What SQLite's own check finds wrong with the file."""
+        found = [str(row[0]) for row in self._raw.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
+    def close(self) -> None:
+        self._pooled.close()
+
+    def _rows(self, query: Query) -> Sequence[Row]:
+        several = query.parameters if isinstance(query.parameters, list) else [query.parameters]
+        compiled = self._compiled.get(query.statement)
+        if compiled is None:
+            compiled = self._compiled[query.statement] = _compile(query.statement, several[0])
+        sql, constants = compiled
+        if len(several) == 1:
+            return self._raw.execute(sql, constants | several[0]).fetchall()
+        self._raw.executemany(sql, several)
+        return ()
+
+
+def _compile(statement: Executable, parameters: Parameters) -> tuple[str, Parameters]:
+    """The SQL, and the values that the statement brings along itself."""
+    clause = cast("ClauseElement", statement)  # all that is executable is one
+    if not parameters:
+        return str(clause.compile(dialect=_DIALECT)), {}
+    compiled = clause.compile(dialect=_DIALECT, column_keys=list(parameters))
+    binds = cast("SQLCompiler", compiled).binds
+    return str(compiled), {name: bind.value for name, bind in binds.items() if not bind.required}
+
+
+@contextmanager
+def explained(file: Path) -> Generator[None]:
+    """Turn the database's errors into a `StoreError` that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = str(getattr(error, "sqlite_errorname", ""))
+        meaning = next((m for code, m in _MEANINGS.items() if name.startswith(code)), None)
+        what, fix = meaning or (f"failed: {error}", "see the error's cause")
+        raise StoreError(f"{file} {what}", fix, name) from error

@@ -1,0 +1,138 @@
+"""Every statement of a journal, built once: both plugs run the same ones.
+
+They are PostgreSQL inserts because of `ON CONFLICT`, which SQLite spells the same way, and
+`FOR UPDATE`, which SQLite, having one writer, leaves out.
+"""
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Executable,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from actors.journal.schema import (
+    RECORDS,
+    RUNS,
+    STEPS,
+    VERSIONS,
+    store_time,
+)
+from orchestration.workflow.journal import RunStatus
+
+_THIS_RUN = RUNS.c.run_id == bindparam("run")
+_ITS_RECORDS = RECORDS.c.run_id == bindparam("run")
+_QUESTION = [bindparam("suspended", "suspended"), bindparam("decided", "decided")]
+_RELEASE = bindparam("release", type_=Boolean)
+
+REACHED: Executable = select(func.max(VERSIONS.c.version))
+REACH: Executable = insert(VERSIONS).values(since=store_time())
+
+GET_RUN: Executable = select(*RUNS.c).where(_THIS_RUN)
+LIST_RUNS: Executable = (
+    select(*RUNS.c).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id).limit(bindparam("limit"))
+)
+LOCK_RUN: Executable = select(*RUNS.c, store_time()).where(_THIS_RUN).with_for_update()
+"""The run's row, held until the transaction ends, and the time."""
+
+CREATE_RUN: Executable = (
+    insert(RUNS)
+    .values(created_at=store_time(), updated_at=store_time())
+    .on_conflict_do_nothing()
+    .returning(RUNS.c.created_at)
+)
+CLAIM: Executable = (
+    update(RUNS)
+    .where(_THIS_RUN)
+    .values(
+        status=RunStatus.RUNNING.value,
+        owner=bindparam("new_owner"),
+        epoch=RUNS.c.epoch + 1,
+        lease_until=bindparam("until"),
+    )
+)
+_HELD = and_(_THIS_RUN, RUNS.c.owner == bindparam("held_by"), RUNS.c.epoch == bindparam("held_in"))
+RENEW: Executable = (
+    update(RUNS)
+    .where(_HELD)
+    .values(lease_until=store_time() + bindparam("ttl_s", type_=store_time().type))
+    .returning(RUNS.c.lease_until)
+)
+
+_GROW: dict[str, Any] = {  # values of an update: Any is SQLAlchemy's own type for them
+    "seq": RUNS.c.seq + bindparam("count", type_=Integer),
+    "updated_at": store_time(),
+}
+GROW: Executable = (
+    update(RUNS).where(_THIS_RUN).values(_GROW).returning(RUNS.c.seq, RUNS.c.updated_at)
+)
+"""Make room for `count` records; returns the last one's number and the time."""
+GROW_AS_OWNER: Executable = (
+    update(RUNS)
+    .where(_HELD, not_(and_(RUNS.c.cancel_requested, bindparam("leaves", type_=Boolean))))
+    .values(
+        _GROW
+        | {
+            "status": func.coalesce(bindparam("new_status", type_=Text), RUNS.c.status),
+            "owner": case((_RELEASE, ""), else_=RUNS.c.owner),
+            "lease_until": case((_RELEASE, 0.0), else_=RUNS.c.lease_until),
+        }
+    )
+    .returning(RUNS.c.seq, RUNS.c.updated_at)
+)
+GROW_AS_WORKER: Executable = (
+    update(RUNS)
+    .where(
+        _THIS_RUN,
+        RUNS.c.epoch == bindparam("held_in"),
+        RUNS.c.status == RunStatus.RUNNING.value,
+    )
+    .values(_GROW)
+    .returning(RUNS.c.seq, RUNS.c.updated_at)
+)
+LAST_CONTROL: Executable = select(STEPS.c.kind, STEPS.c.attempt, STEPS.c.epoch).where(
+    STEPS.c.run_id == bindparam("run"), STEPS.c.step_key == bindparam("step")
+)
+_CONTROL = insert(STEPS)
+SET_CONTROL: Executable = _CONTROL.on_conflict_do_update(
+    index_elements=[STEPS.c.run_id, STEPS.c.step_key],
+    set_={name: _CONTROL.excluded[name] for name in ("kind", "attempt", "epoch")},
+)
+ADD_RECORD: Executable = insert(RECORDS)
+
+WISH_CANCEL: Executable = update(RUNS).where(_THIS_RUN).values(cancel_requested=True)
+CANCEL: Executable = (
+    update(RUNS)
+    .where(_THIS_RUN)
+    .values(status=RunStatus.CANCELLED.value, owner="", lease_until=0.0)
+)
+QUESTIONS: Executable = (
+    select(*RECORDS.c)
+    .where(_ITS_RECORDS, RECORDS.c.kind.in_(_QUESTION))
+    .order_by(RECORDS.c.seq.desc())
+)
+
+
+@cache
+def read_records(*, of_step: bool, kinds: int | None) -> Executable:
+    """Select records after `after`, at most `limit`; of `step` and of `kind_0`... if asked for."""
+    query = select(*RECORDS.c).where(_ITS_RECORDS, RECORDS.c.seq > bindparam("after"))
+    if of_step:
+        query = query.where(RECORDS.c.step_key == bindparam("step"))
+    if kinds is not None:
+        wanted = (RECORDS.c.kind == bindparam(f"kind_{n}") for n in range(kinds))
+        query = query.where(or_(false(), *wanted))
+    return query.order_by(RECORDS.c.seq).limit(bindparam("limit"))
