@@ -5,7 +5,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Generator, MutableMapping
+from pathlib import Path
 
 import ray
 import ray.exceptions
@@ -13,6 +14,7 @@ from ray._private import ray_constants
 from ray._raylet import (  # Cython: unseen by the type checker
     AuthenticationTokenLoader,  # pyright: ignore[reportAttributeAccessIssue]
     Config,  # pyright: ignore[reportAttributeAccessIssue]
+    GcsClient,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
 from cluster.papers import LOOPBACK_ONLY, ClusterAddress, authentication
@@ -45,6 +47,10 @@ def connect(address: ClusterAddress) -> None:
     _adopt_environment(address)
     _forget_working_dir(os.environ)
     try:
+        if address.address != "auto":
+            # One quick question: `ray.init` asks twenty times over, even with a wrong token.
+            with _silence():
+                GcsClient(address=address.address)
         # Ray lets workers import from the driver's current directory, which may well be an
         # untrusted repository: show it one that only root can write to.
         with contextlib.chdir("/"):
@@ -56,7 +62,7 @@ def connect(address: ClusterAddress) -> None:
             )
     except ray.exceptions.AuthenticationError as error:
         raise _token_trouble(address) from error
-    except (ConnectionError, RuntimeError, OSError) as error:
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError, OSError) as error:
         raise _trouble(address, error) from error
 
 
@@ -96,6 +102,19 @@ def _probe(address: ClusterAddress) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_S).close()
     except (OSError, OverflowError) as error:
         raise _nobody(address, str(error)) from error
+
+
+@contextlib.contextmanager
+def _silence() -> Generator[None]:
+    """Drop what native code writes to stderr: its complaints would stand beside our sentence."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _nobody(address: ClusterAddress, why: str) -> InfrastructureError:

@@ -47,27 +47,37 @@ class Order:
 
 
 def main() -> None:
-    """Keep one cluster from its start to its end."""
+    """Keep one cluster from its start to its end, in the background; returns at once.
+
+    When it returns the keeper's lock is held, or somebody else's keeper holds it.
+    """
     papers = Papers(Path(sys.argv[1]))
     order = Order(**json.loads(sys.argv[2]))
     with papers.keeper_lock.open("r+b") as lock, papers.activity_lock.open("ab") as activity:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate()
-        lock.write(str(os.getpid()).encode())
-        lock.flush()
-        adopt_orphans()
-        guard = os.getpid()
-        attendant = os.fork()
-        if attendant == 0:
-            _attend_and_leave(papers, order, activity, guard)
+        if os.fork() == 0:
+            os.setsid()
+            lock.write(str(os.getpid()).encode())
+            lock.flush()
+            _guard(papers, order, activity)
+            os._exit(0)
 
-        def pass_on(signum: int, _frame: FrameType | None) -> None:
-            os.kill(attendant, signum)
 
-        signal.signal(signal.SIGTERM, pass_on)
-        _bury(until=attendant)
-        _clear(papers, guard, spare=guard)
-        _bury()
+def _guard(papers: Papers, order: Order, activity: BinaryIO) -> None:
+    """The guard's whole life."""
+    adopt_orphans()
+    guard = os.getpid()
+    attendant = os.fork()
+    if attendant == 0:
+        _attend_and_leave(papers, order, activity, guard)
+
+    def pass_on(signum: int, _frame: FrameType | None) -> None:
+        os.kill(attendant, signum)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    _bury(until=attendant)
+    _clear(papers, guard, spare=guard)
+    _bury()
 
 
 def _attend_and_leave(papers: Papers, order: Order, activity: BinaryIO, guard: int) -> NoReturn:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cluster.keeper import Order
 from cluster.papers import LOOPBACK_ONLY, ClusterAddress, Papers, authentication, locked
-from cluster.processes import end, environment_of, family, is_alive
+from cluster.processes import end, environment_of, family, folder_of, is_alive
 from cluster.settings import Settings
 from orchestration.errors import InfrastructureError
 
@@ -74,9 +74,9 @@ def ensure_cluster(settings: Settings) -> ClusterAddress:
                 return running
             _wait(deadline, papers, "is neither up nor down")
         _end_leftovers(papers)
-        keeper = _launch_keeper(papers, settings)
+        _launch_keeper(papers, settings)
         while not (running := papers.read()):
-            if keeper.poll() is not None:
+            if papers.keeper() is None:
                 raise InfrastructureError(
                     f"the local Ray cluster did not start: {_last_words(papers)}",
                     f"see {papers.log}",
@@ -133,23 +133,32 @@ def _with_leader(keeper: int) -> set[int]:
 
 
 def _end_leftovers(papers: Papers) -> bool:
-    """End what a killed keeper left behind: processes of its session that carry our token's path.
+    """End what killed keepers left behind, which is known by its session and by our traces.
 
-    Its number cannot have been given to another process while its session has members.
+    The session's number cannot have been given away while the session has members.
     """
     papers.remove()
     leader = papers.last_keeper()
-    mark = f"RAY_AUTH_TOKEN_PATH={papers.token}".encode()
-    if not leader or is_alive(leader) or not (left := _marked(leader, mark)):
+    if not leader or is_alive(leader):
         return False
-    return end(lambda: _marked(leader, mark), grace_s=0) and bool(left)
+    ours: set[int] = set()
+
+    def left() -> set[int]:
+        """A dying process has lost its traces already, so ours are remembered."""
+        ours.update(pid for pid in family(leader) if _has_our_traces(pid, papers))
+        return {pid for pid in ours if is_alive(pid)}
+
+    return bool(left()) and end(left, grace_s=0)
 
 
-def _marked(leader: int, mark: bytes) -> set[int]:
-    return {pid for pid in family(leader) if mark in environment_of(pid)}
+def _has_our_traces(pid: int, papers: Papers) -> bool:
+    """Started where the keeper works, or with our token's path (titled processes overwrite it)."""
+    mark = f"RAY_AUTH_TOKEN_PATH={papers.token}".encode()
+    return folder_of(pid) == papers.folder.resolve() or mark in environment_of(pid)
 
 
-def _launch_keeper(papers: Papers, settings: Settings) -> "subprocess.Popen[bytes]":
+def _launch_keeper(papers: Papers, settings: Settings) -> None:
+    """Returns once the keeper holds its lock and works in the background."""
     order = Order(
         ray=str(Path(sys.executable).with_name("ray")),
         cpus=settings.cpus,
@@ -159,7 +168,7 @@ def _launch_keeper(papers: Papers, settings: Settings) -> "subprocess.Popen[byte
     )
     papers.keeper_lock.write_bytes(b"")
     with papers.log.open("wb") as log:
-        return subprocess.Popen(
+        subprocess.run(
             # -P and the working directory: nothing is imported from where the person stands.
             [sys.executable, "-P", "-m", "cluster.keeper", str(papers.state_dir), _json(order)],
             cwd=papers.folder,
@@ -167,7 +176,7 @@ def _launch_keeper(papers: Papers, settings: Settings) -> "subprocess.Popen[byte
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            check=False,
         )
 
 

@@ -40,6 +40,14 @@ def is_alive(pid: int) -> bool:
     return _row(Path(f"/proc/{pid}/stat")) is not None
 
 
+def folder_of(pid: int) -> Path | None:
+    """A process's working directory, None if it is gone or somebody else's."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return None
+
+
 def environment_of(pid: int) -> bytes:
     """The environment a process was started with, empty if it is gone or somebody else's."""
     try:

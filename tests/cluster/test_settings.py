@@ -85,7 +85,7 @@ def test_a_repository_may_not_set_what_could_loosen_safety(
 ) -> None:
     (repository / file).write_text(line)
 
-    with pytest.raises(UsageError, match=f"{file} may not set {line.split()[0]}"):
+    with pytest.raises(UsageError, match=f"{file} may not set {line.partition(' ')[0]}"):
         load(repository)
 
 
