@@ -1,0 +1,1 @@
+"""Test runners: started inside a sandbox, believed only as far as they prove."""

@@ -1,0 +1,58 @@
+// Runs inside a sandbox as a reporter of `node --test`: a signed report of what each test did.
+// Tests run in processes of their own; this file is gone before the first one starts.
+
+import { createHmac } from "node:crypto";
+import { readFileSync, unlinkSync } from "node:fs";
+import { isAbsolute, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
+
+const KEEP = 4000;
+const keyFile = fileURLToPath(new URL("./key", import.meta.url));
+const key = readFileSync(keyFile, "utf8").trim();
+unlinkSync(keyFile);
+
+const place = (file) => (file && isAbsolute(file) ? relative(process.cwd(), file) : file ?? "");
+
+function crashOf(error) {
+  const cause = error?.cause ?? error;
+  return typeof cause === "string" ? cause : `${cause?.name ?? "Error"}: ${cause?.message ?? ""}`;
+}
+
+function recordOf(data, failed, names, printed) {
+  const file = place(data.file ?? data.name);
+  const isFile = data.nesting === 0 && place(data.name) === file;
+  const error = data.details?.error;
+  if (isFile && !failed) return null;
+  if (data.details?.type === "suite" && !failed) return null;
+  if (failed && error?.failureType === "subtestsFailed") return null;
+  const excused = data.skip !== undefined || data.todo !== undefined;
+  const text = failed ? `${printed.get(file) ?? ""}\n${inspect(error)}` : "";
+  return {
+    id: isFile ? file : `${file}::${names.join(" > ")}`,
+    when: isFile ? "collect" : "call",
+    outcome: excused ? "skipped" : failed ? "failed" : "passed",
+    crash: failed && !isFile ? crashOf(error).slice(0, KEEP) : "",
+    text: text.slice(-KEEP),
+  };
+}
+
+export default async function* report(source) {
+  const names = new Map(); // by file: the names of the tests around the present one
+  const printed = new Map(); // by file: the end of its stderr
+  const records = [];
+  for await (const { type, data } of source) {
+    const file = place(data?.file ?? data?.name);
+    if (type === "test:stderr") {
+      printed.set(file, ((printed.get(file) ?? "") + data.message).slice(-KEEP));
+    } else if (type === "test:start") {
+      names.set(file, [...(names.get(file) ?? []).slice(0, data.nesting), data.name]);
+    } else if (type === "test:pass" || type === "test:fail") {
+      const around = (names.get(file) ?? []).slice(0, data.nesting);
+      const record = recordOf(data, type === "test:fail", [...around, data.name], printed);
+      if (record) records.push(record);
+    }
+  }
+  const body = JSON.stringify({ records });
+  yield `${createHmac("sha256", key).update(body).digest("hex")}\n${body}`;
+}

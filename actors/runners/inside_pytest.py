@@ -1,0 +1,67 @@
+"""Runs inside a sandbox: pytest, and a signed report of what each test did.
+
+Arguments: the report's path, then pytest's own. First line of stdin: the key to sign with.
+Needs Python 3.8 or newer and pytest; imports nothing of ours, and pytest before anything of the
+workspace can stand in its way.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Dict, List  # noqa: UP035 - Python 3.8 runs this too
+
+import pytest
+
+KEEP = 4000
+"""Characters kept of one failure's text."""
+
+
+class Reporter:
+    """Collects what pytest says of each test. Ids are relative to the workspace."""
+
+    def __init__(self, running: Path) -> None:
+        self.running = running
+        self.records: List[Dict[str, str]] = []  # noqa: UP006 - Python 3.8 runs this too
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Leave word of what runs, for a host that has to end it."""
+        self.running.write_text(nodeid, encoding="utf-8", errors="replace")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.outcome != "passed":
+            self.add(report, "collect")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.outcome in {"failed", "skipped"} or report.when == "call":
+            self.add(report, str(report.when))
+
+    def add(self, report: "pytest.CollectReport | pytest.TestReport", when: str) -> None:
+        crash = getattr(getattr(report.longrepr, "reprcrash", None), "message", "")
+        text = "" if report.outcome == "passed" else str(report.longrepr or "")
+        record = {"id": report.nodeid, "when": when, "outcome": report.outcome}
+        self.records.append({**record, "crash": str(crash)[:KEEP], "text": text[-KEEP:]})
+
+
+def main() -> int:
+    """Run, write the signed report, and give pytest's exit code."""
+    key = sys.stdin.buffer.readline().strip()
+    target = Path(sys.argv[1]).absolute()
+    workspace = Path.cwd()
+    # As `python -m pytest` does, and for packages kept in src/ as if they were installed.
+    sys.path.insert(0, str(workspace))
+    if (workspace / "src").is_dir():
+        sys.path.insert(1, str(workspace / "src"))
+        os.environ["PYTHONPATH"] = str(workspace / "src")
+    reporter = Reporter(target.with_name("running"))
+    code = int(pytest.main(sys.argv[2:], plugins=[reporter]))
+    body = json.dumps({"code": code, "records": reporter.records}).encode()
+    signature = hmac.new(key, body, hashlib.sha256).hexdigest()
+    target.write_bytes(signature.encode() + b"\n" + body)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

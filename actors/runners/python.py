@@ -1,0 +1,78 @@
+"""pytest, which runs unittest suites too, with a signed report."""
+
+import functools
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.runners.reporting import clean
+from actors.runners.runner import Place, Ran
+from actors.runners.signed import SignedRun
+from orchestration.ids import CommitId
+from orchestration.messages import TestReport
+
+_OPTIONS = (
+    "-q", "--tb=short", "--color=no", "--rootdir=.", "--maxfail=0",
+    "--continue-on-collection-errors", "-p", "no:cacheprovider",
+)  # fmt: skip
+_ENV = {"PYTHONDONTWRITEBYTECODE": "1"}
+_INTERNAL_ERROR, _USAGE_ERROR = 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class PytestRunner:
+    """`python -m pytest` with a reporter of ours. `args` are added to those of the repository."""
+
+    args: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        return shlex.join(("python", "-m", "pytest", *self.args))
+
+    async def run(
+        self, place: Place, commit: CommitId, *, timeout_s: float, only: Sequence[str] = ()
+    ) -> TestReport:
+        signed = SignedRun.fresh(place)
+        try:
+            await place.write_file(f"{signed.folder}/run.py", script("inside_pytest.py"))
+            ran = await _exec(signed, (*self.args, *only), timeout_s)
+            if ran.exit_code == _USAGE_ERROR:
+                # Options in the repository's settings may need plugins that are not here.
+                plain = await _exec(signed, ("-o", "addopts=", *self.args, *only), timeout_s)
+                ran = plain if plain.exit_code != _USAGE_ERROR else ran
+            made = await signed.conclude(
+                ran, commit, self.command, timeout_s=timeout_s, why_silent=_why_silent(ran)
+            )
+            if ran.exit_code in {_INTERNAL_ERROR, _USAGE_ERROR} and not made.problem:
+                problem = f"pytest could not run: {_said(ran)}"
+                return made.model_copy(update={"problem": problem})
+            return made
+        finally:
+            await signed.clean_up()
+
+
+async def _exec(signed: SignedRun, args: Sequence[str], timeout_s: float) -> Ran:
+    run, target = f"{signed.folder}/run.py", f"{signed.folder}/report"
+    # -I: nothing of the workspace can be imported before the runner itself.
+    argv = ["python3", "-I", "-B", run, target, *_OPTIONS, *args]
+    key = f"{signed.key}\n".encode()
+    return await signed.place.exec(argv, timeout_s=timeout_s, env=_ENV, stdin=key)
+
+
+def _why_silent(ran: Ran) -> str:
+    if ran.exit_code == 127:
+        return "there is no python3 in the sandbox; add a toolchain that has it"
+    if b"No module named 'pytest'" in ran.stderr:
+        return "the sandbox's Python has no pytest; add a toolchain that has it"
+    return f"it ended with code {ran.exit_code} before pytest could report: {_said(ran)}"
+
+
+def _said(ran: Ran) -> str:
+    return clean(ran.stderr or ran.stdout, 300)
+
+
+@functools.cache
+def script(name: str) -> bytes:
+    """A file of this room that runs inside the sandbox."""
+    return Path(__file__).with_name(name).read_bytes()
