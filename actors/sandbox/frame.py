@@ -28,15 +28,15 @@ class Frame:
         self.descriptors = ()
 
 
-def find_tools() -> Tools:
+def find_tools(path: str = "/usr/bin:/bin:/usr/local/bin") -> Tools:
     """Where bubblewrap and nsenter are.
 
     Raises:
         SandboxUnavailableError: one is missing.
     """
-    found = {name: shutil.which(name, path="/usr/bin:/bin:/usr/local/bin") for name in _PACKAGES}
-    for name, path in found.items():
-        if path is None:
+    found = {name: shutil.which(name, path=path) for name in _PACKAGES}
+    for name, place in found.items():
+        if place is None:
             package = _PACKAGES[name]
             raise SandboxUnavailableError(
                 f"{name} is not installed", f"apt-get install {package} (or dnf, apk, pacman)"

@@ -30,23 +30,35 @@ _IMPORT = f"""
 set -eu
 if [ -L .git ] || [ ! -d .git ]; then rm -rf .git; fi
 rm -rf .git/hooks .git/config .git/config.worktree .git/info .git/modules .git/worktrees \
-    .git/index .git/shallow .git/objects/info/alternates .git/rebase-merge .git/rebase-apply
+    .git/HEAD .git/index .git/shallow .git/objects/info/alternates .git/rebase-merge \
+    .git/rebase-apply
 find .git -name '*.lock' -delete 2>/dev/null || true
-git -c init.defaultBranch=manta init -q --template= .
-git symbolic-ref HEAD refs/heads/manta
-git config user.name {_WHO}
-git config user.email {_MAIL}
-git config gc.auto 0
+mkdir -p .git/refs .git/objects
+echo 'ref: refs/heads/manta' > .git/HEAD
+cat > .git/config << 'END'
+[core]
+	repositoryformatversion = 0
+	filemode = true
+	bare = false
+	logallrefupdates = true
+[user]
+	name = {_WHO}
+	email = {_MAIL}
+[gc]
+	auto = 0
+END
 bundle=.git/manta.bundle
 rm -rf "$bundle"
 cat > "$bundle"
 if [ -s "$bundle" ]; then git bundle unbundle "$bundle" > /dev/null; fi
 rm -f "$bundle"
 if [ -n "$1" ]; then
-    git cat-file -e "$1^{{commit}}" || exit 4
-    git update-ref --no-deref refs/heads/manta "$1"
-    git -c core.hooksPath=/dev/null -c core.fsmonitor=false reset -q --hard "$1"
-    git -c core.fsmonitor=false clean -q -ffd
+    git update-ref --no-deref refs/heads/manta "$1" || exit 4
+    checkout() {{
+        git -c core.hooksPath=/dev/null -c core.fsmonitor=false reset -q --hard "$1" &&
+            git -c core.fsmonitor=false clean -q -ffd
+    }}
+    checkout "$1" 2> /dev/null || {{ chmod -R u+rwX . 2> /dev/null || true; checkout "$1"; }}
 fi
 """
 _EXPORT = f"""
@@ -54,21 +66,22 @@ set -eu
 if [ -L .git ] || [ ! -d .git/objects ]; then echo 'the workspace has no repository' >&2; exit 3; fi
 private=$(mktemp -d)
 trap 'rm -rf "$private"' EXIT
-mkdir -p "$private/git/refs" "$private/git/objects"
+mkdir -p "$private/git/refs/manta" "$private/git/objects"
 echo 'ref: refs/heads/none' > "$private/git/HEAD"
 export GIT_DIR="$private/git" GIT_WORK_TREE="$PWD" GIT_OBJECT_DIRECTORY="$PWD/.git/objects"
 export GIT_INDEX_FILE="$private/index"
-git cat-file -e "$1^{{commit}}" || exit 4
-git read-tree "$1"
-find . -mindepth 2 -name .git -prune -exec sh -c '
-    for path; do printf ":(exclude,literal)%s\\0" "${{path%/.git}}"; done
-    ' sh {{}} + > "$private/paths"
-printf '.\\0' >> "$private/paths"
-add() {{ git add --all --pathspec-from-file="$private/paths" --pathspec-file-nul; }}
+git read-tree "$1" || exit 4
+add() {{
+    find . -mindepth 2 -name .git -prune -exec sh -c '
+        for path; do printf ":(exclude,literal)%s\\0" "${{path%/.git}}"; done
+        ' sh {{}} + > "$private/paths" &&
+        printf '.\\0' >> "$private/paths" &&
+        git add --all --pathspec-from-file="$private/paths" --pathspec-file-nul
+}}
 add 2> /dev/null || {{ chmod -R u+rwX . 2> /dev/null || true; add; }}
+if git diff-index --cached --quiet --ignore-submodules=none "$1"; then exit 0; fi
 tree=$(git write-tree)
-if [ "$tree" = "$(git rev-parse "$1^{{tree}}")" ]; then exit 0; fi
-git update-ref {EXPORTED_REF} "$(git commit-tree "$tree" -p "$1" -F -)"
+git commit-tree "$tree" -p "$1" -F - > "$private/git/{EXPORTED_REF}"
 git bundle create -q - {EXPORTED_REF} --not "$1"
 """
 _HEAD = re.compile(rb"^([0-9a-f]{40}) " + EXPORTED_REF.encode() + rb"$", re.MULTILINE)

@@ -37,13 +37,13 @@ class BubbleTree:
         self._fd = status_fd
         self._groups = groups
         self._oom_before = groups.oom_kills()
+        self._said = b""
         self._status: dict[str, int] = {}
 
     async def end(self, child: Child) -> None:
         if not child.exited.done():
-            if not self._read_status():
-                await readable(self._fd, _STARTS_WITHIN_S)
-                self._read_status()
+            while not self._read_status() and await readable(self._fd, _STARTS_WITHIN_S):
+                pass
             _kill_first(self._status.get("child-pid"))
             await asyncio.wait({child.exited}, timeout=_DIES_WITHIN_S)
         if not child.exited.done():
@@ -53,11 +53,15 @@ class BubbleTree:
         os.close(self._fd)
 
     def _read_status(self) -> bool:
-        """Take what bubblewrap has reported; True once it named process 1."""
-        with suppress(BlockingIOError):
-            for line in os.read(self._fd, 4096).splitlines():
-                self._status |= json.loads(line)
-        return "child-pid" in self._status
+        """Take what bubblewrap has reported; True once there is no use in waiting for more."""
+        try:
+            data = os.read(self._fd, 4096)
+        except BlockingIOError:
+            return "child-pid" in self._status
+        self._said += data
+        for line in self._said.split(b"\n")[:-1]:
+            self._status |= json.loads(line)
+        return not data or "child-pid" in self._status
 
     def verdict(self, child: Child) -> Verdict:
         code = self._status.get("exit-code")

@@ -15,7 +15,7 @@ from actors.sandbox.protocol import (
 )
 from orchestration.errors import UsageError
 
-_PLUGS = {
+PLUGS = {
     "local": ("actors.sandbox.local", "LocalProvider"),
     "none": ("actors.sandbox.bare", "BareProvider"),
     "in-memory": ("actors.sandbox.in_memory", "InMemoryProvider"),
@@ -34,10 +34,10 @@ async def open_provider(level: str, root: Path, toolchains: Sequence[str] = ()) 
         UsageError: no such level.
         SandboxUnavailableError: the self-test failed; names every failure and its fix.
     """
-    if level not in _PLUGS:
-        known = ", ".join(name for name in get_args(Level) if name in _PLUGS)
+    if level not in PLUGS:
+        known = ", ".join(name for name in get_args(Level) if name in PLUGS)
         raise UsageError(f"there is no sandbox level {level!r}", f"choose one of: {known}")
-    module, name = _PLUGS[level]
+    module, name = PLUGS[level]
     plug = cast("_Plug", getattr(importlib.import_module(module), name))
     provider = plug(root, toolchains=toolchains)
     failed = [check for check in await provider.doctor() if not check.ok]
