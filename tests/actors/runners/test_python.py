@@ -52,7 +52,7 @@ def test_prints(): print("\\x1b[31mred\\x1b[0m"); assert False, "\\x1b]0;title\\
     "tests/test_import.py": "from pkg import two\n\ndef test_it(): pass\n",
     "tests/test_syntax.py": "def test_it(:\n",
     "tests/test_module_skip.py": "import pytest\npytest.skip('all', allow_module_level=True)\n",
-    "tests/test_unit.py": "import unittest as u\nclass T(u.TestCase):\n    def test_u(self): pass\n",
+    "tests/test_unit.py": "import unittest as u\nclass T(u.TestCase):\n    def test_u(s): pass\n",
 }
 
 
@@ -107,17 +107,20 @@ async def test_a_green_suite_is_clean_and_leaves_no_trace(run: Run, sandbox: San
     assert not [f for f in await sandbox.list_files(".git") if "manta" in f.path]
 
 
+@pytest.mark.slow
 async def test_no_tests_is_a_sound_report_of_nothing(run: Run) -> None:
     report = await run(PYTEST, {"a.py": ""})
     assert (report.exit_code, report.cases, report.problem) == (5, (), "")
 
 
+@pytest.mark.slow
 async def test_only_what_is_asked_for_runs(run: Run) -> None:
     files = {"test_a.py": "def test_a(): pass\ndef test_b(): pass\n", "test_c.py": "assert 0\n"}
     report = await run(PYTEST, files, only=("test_a.py::test_b",))
     assert [case.id for case in report.cases] == ["test_a.py::test_b"]
 
 
+@pytest.mark.slow
 async def test_a_hanging_test_is_ended_and_named(run: Run) -> None:
     hang = "import time\ndef test_hang(): time.sleep(600)\n"
     report = await run(PYTEST, {"test_a.py": hang}, timeout_s=2)
@@ -150,13 +153,19 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
+QUICKEST = "a forged report"
+
+
+@pytest.mark.parametrize(
+    "lie", [pytest.param(lie, marks=[pytest.mark.slow] * (lie != QUICKEST)) for lie in LIES]
+)
 async def test_a_run_that_lies_says_nothing(run: Run, lie: str) -> None:
     files, why = LIES[lie]
     report = await run(PYTEST, files)
     assert why in report.problem
 
 
+@pytest.mark.slow
 async def test_a_file_in_the_runners_place_is_not_imported_for_it(run: Run) -> None:
     shadow = "import os\nos._exit(0)\n"
     names = ("pytest.py", "json.py", "hmac.py", "pluggy/__init__.py", "sitecustomize.py")
@@ -165,6 +174,7 @@ async def test_a_file_in_the_runners_place_is_not_imported_for_it(run: Run) -> N
     assert [case.outcome for case in report.cases] == [Outcome.FAILED]
 
 
+@pytest.mark.slow
 async def test_settings_that_pytest_cannot_read_are_a_problem(run: Run) -> None:
     report = await run(PYTEST, {"pytest.ini": "[pytest\n", "test_a.py": FAIL})
     assert "pytest" in report.problem
