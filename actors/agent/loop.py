@@ -91,7 +91,7 @@ async def run_agent(
         results = await _answer_calls(agent, transcript)
         transcript.see(results)
         rulings = _judge(guards, transcript, clock.now() - started)
-        notices = [ruling.text for ruling in rulings if ruling.action is Action.INJECT]
+        notices = tuple(ruling.text for ruling in rulings if ruling.action is Action.INJECT)
         compact = any(ruling.action is Action.COMPACT for ruling in rulings)
         await transcript.append_results(results, notices, compact=compact)
         for text in notices:

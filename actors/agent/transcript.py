@@ -36,6 +36,17 @@ _LARGE = 32_000
 """Bytes of a record's text from which on it goes to the blob table."""
 
 
+async def tell(journal: Journal, grant: StepGrant, text: str) -> None:
+    """Say something to the step's agent before it goes on, such as that its workspace is new."""
+    record = TurnRecord(turn=0, results=(), notices=(text,))
+    await _append(journal, grant, record.model_dump_json(exclude_none=True))
+
+
+async def _append(journal: Journal, grant: StepGrant, body: str) -> None:
+    record = NewRecord(RecordKind.TURN, grant.step_key, grant.attempt, body)
+    await journal.append_under(grant, [record])
+
+
 class Transcript:
     """The state of one agent's conversation in one step."""
 
@@ -60,6 +71,7 @@ class Transcript:
         self._silent = 0
         self._refused = 0
         self._notices: frozenset[str] = frozenset()
+        self._unsaid: tuple[str, ...] = ()
 
     @classmethod
     async def load(
@@ -127,7 +139,7 @@ class Transcript:
             bare = ModelReply("", (), reply.finish, reply.model, reply.usage, reply.seconds)
             record = TurnRecord(turn=turn, who=self._who, reply=bare, reply_blob=blob)
             body = record.model_dump_json(exclude_none=True)
-        await self._append(body)
+        await _append(self._journal, self._grant, body)
         self._hear(reply)
 
     async def keep(self, position: int, name: str, result: ToolResult) -> KeptResult:
@@ -169,23 +181,18 @@ class Transcript:
         self._answered += len(answered)
 
     async def append_results(
-        self, results: Sequence[KeptResult], notices: Sequence[str] = (), *, compact: bool = False
+        self, results: Sequence[KeptResult], notices: tuple[str, ...] = (), *, compact: bool = False
     ) -> None:
         """Journal what has been seen and what follows from it: one record."""
         record = TurnRecord(
             turn=self.turn,
             who=self._who,
             results=tuple(results),
-            notices=tuple(notices),
+            notices=notices,
             compact=compact,
         )
-        await self._append(record.model_dump_json(exclude_none=True))
+        await _append(self._journal, self._grant, record.model_dump_json(exclude_none=True))
         self._close(notices, compact=compact)
-
-    async def _append(self, body: str) -> None:
-        grant = self._grant
-        record = NewRecord(RecordKind.TURN, grant.step_key, grant.attempt, body)
-        await self._journal.append_under(grant, [record])
 
     def _hear(self, reply: ModelReply) -> None:
         self.turn += 1
@@ -204,11 +211,14 @@ class Transcript:
         if result.name == REMEMBER and result.ok:
             self.notes = self.notes.updated(validate(Notes, parse_object(call.arguments)))
 
-    def _close(self, notices: Sequence[str], *, compact: bool) -> None:
+    def _close(self, notices: tuple[str, ...], *, compact: bool) -> None:
         self._notices |= frozenset(notices)
-        self.window.add(notice_entry(text, self.turn) for text in notices)
-        if not self.waiting:
-            self.waiting = None
+        self._unsaid += notices
+        if self.waiting:
+            return  # nothing may stand between a reply and the answers to its calls
+        self.waiting = None
+        self.window.add(notice_entry(text, self.turn) for text in self._unsaid)
+        self._unsaid = ()
         if compact:
             self.window.compact(self.tail)
 

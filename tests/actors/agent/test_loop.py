@@ -2,6 +2,7 @@ import pytest
 
 from actors.agent.agent import AgentLimits
 from actors.agent.limits import AgentFailedError
+from actors.agent.transcript import tell
 from actors.context.token_limiter import ContextOverflowError
 from actors.models.gateway import ModelReply, ModelRequest
 from actors.sandbox.protocol import SandboxLostError
@@ -356,3 +357,18 @@ async def test_a_task_too_long_for_the_context_is_an_error_before_any_call():
     with pytest.raises(ContextOverflowError, match="cannot be brought under"):
         await scene.play(finish(), task="word " * 20_000)
     assert scene.asked == []
+
+
+async def test_news_of_an_interruption_reaches_the_model_after_the_waiting_calls():
+    scene = Scene()
+
+    def lost(_: object) -> ToolResult:
+        raise SandboxLostError("gone")
+
+    scene.hands = Hands(run=lost)
+    with pytest.raises(SandboxLostError):
+        await scene.play(says(call("run")))
+    await tell(scene.journal, await scene.open(), "Your workspace is new.")
+    scene.hands = Hands(run=lambda _: ToolResult("ran"))
+    await scene.play(finish())
+    assert scene.shown() == ["[ok]\nran", "Your workspace is new."]
