@@ -13,7 +13,10 @@ MAX_TEXT_BYTES = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One text to be found again. `id` is its identity: upserts replace."""
+    """One text to be found again. `id` is its identity: upserts replace.
+
+    `source` says where it is from; for code that is `path:first-last symbol`.
+    """
 
     id: str
     repository: str

@@ -11,16 +11,24 @@ from actors.vector_store.protocol import Row
 
 _IDENTIFIER = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_EMPTY = frozenset(
+    _IDENTIFIER.findall(
+        "a an and are as at be but by for from has have if in into is it its no not of on or that "
+        "the their then there these this to was were which will with you your"
+    )
+)
+_SYMBOL_WEIGHT = 3
+"""A definition is a better answer than a mention. Measured in `benchmarks/recall.py`."""
 _LONGEST = 64
 """Longer runs of letters are digests and encoded data: nobody asks for them."""
 
 
 def words(text: str) -> list[str]:
-    """Every word of the text, in order, repeated as often as it occurs."""
+    """Every word of the text but the empty ones, in order, as often as it occurs."""
     found: list[str] = []
     for match in _IDENTIFIER.finditer(text):
         identifier = match.group()
-        if len(identifier) > _LONGEST:
+        if len(identifier) > _LONGEST or identifier.lower() in _EMPTY:
             continue
         parts = _PART.findall(identifier) if identifier.isascii() else identifier.split("_")
         if len(parts) > 1:
@@ -30,8 +38,15 @@ def words(text: str) -> list[str]:
 
 
 def words_of(row: Row) -> list[str]:
-    """What a row is found by: its source, so its path, and its text. Nothing for `file` rows."""
-    return [] if row.kind == "file" else words(f"{row.source}\n{row.text}")
+    """What a row is found by: its source, so its path and symbol, and its text.
+
+    What stands after a space in the source is the symbol. `file` rows are found by nothing.
+    """
+    if row.kind == "file":
+        return []
+    place, _, symbol = row.source.rpartition(" ")
+    name = words(symbol) if place else []
+    return words(row.source) + name * (_SYMBOL_WEIGHT - 1) + words(row.text)
 
 
 def stem(word: str) -> str:

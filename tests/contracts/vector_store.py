@@ -66,7 +66,17 @@ class VectorStoreContract:
         await store.upsert([row("a", "x = 1", source="billing/invoice.py:1-1"), row("b", "y = 2")])
         assert ids(await store.search("shop", "invoice", kinds=["code"], limit=5)) == ["a"]
 
-    @pytest.mark.parametrize("query", ["", "   ", "!?", "zebra"])
+    async def test_a_definition_comes_before_a_mention(self, store: VectorStore) -> None:
+        await store.upsert(
+            [
+                row("mention", "refund refund", source="a.py:1-2 cancel"),
+                row("definition", "def refund", source="b.py:1-2 Order.refund"),
+            ]
+        )
+        hits = await store.search("shop", "refund", kinds=["code"], limit=2)
+        assert ids(hits) == ["definition", "mention"]
+
+    @pytest.mark.parametrize("query", ["", "   ", "!?", "the", "zebra"])
     async def test_words_that_occur_nowhere_find_nothing(
         self, store: VectorStore, query: str
     ) -> None:
@@ -136,6 +146,7 @@ class VectorStoreContract:
     async def test_many_rows_are_all_there(self, store: VectorStore) -> None:
         await store.upsert([row(f"r{n}", f"apple {n}") for n in range(450)])
         assert await store.ids("shop", "code") == {f"r{n}" for n in range(450)}
+        assert ids(await store.search("shop", "321", kinds=["code"], limit=9)) == ["r321"]
         await store.delete("shop", ids=[f"r{n}" for n in range(449)])
         assert await store.ids("shop", "code") == {"r449"}
 

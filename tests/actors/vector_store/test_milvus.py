@@ -116,6 +116,19 @@ async def test_a_half_made_collection_is_finished(tmp_path: Path) -> None:
     await store.close()
 
 
+@pytest.mark.slow
+async def test_rows_are_found_before_and_after_they_are_flushed(tmp_path: Path) -> None:
+    store = store_at(tmp_path / "memory")
+    await store.open()
+    await store.upsert([row(f"r{n}", f"apple {n}") for n in range(2_100)])
+    await store.upsert([row("late", "apple late"), row("r7", "pear")])
+    await store.delete("shop", ids=["r8"])
+    for query, found in {"7": [], "8": [], "9": ["r9"], "late": ["late"], "pear": ["r7"]}.items():
+        assert ids(await store.search("shop", query, kinds=["code"], limit=3)) == found
+    assert len(await store.ids("shop", "code")) == 2_100
+    await store.close()
+
+
 _WRITER = """
 import asyncio, sys
 from actors.vector_store.milvus import MilvusStore
