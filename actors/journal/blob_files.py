@@ -4,13 +4,13 @@ A blob is written beside its place, synced, and moved there: it is whole under i
 not there. Names spread over 256 folders.
 """
 
-import hashlib
 import os
 import re
 import secrets
 from pathlib import Path
 
-from orchestration.errors import NotFoundError, StoreError
+from actors.journal.blobs import address, checked, missing
+from orchestration.errors import StoreError
 from orchestration.ids import BlobId
 
 _ADDRESS = re.compile(r"[0-9a-f]{64}")
@@ -88,32 +88,6 @@ class BlobFiles:
 
     def _path(self, blob: BlobId) -> Path:
         return self._directory / blob[:2] / blob[2:]
-
-
-def address(content: bytes) -> BlobId:
-    """The name of this content."""
-    return BlobId(hashlib.sha256(content).hexdigest())
-
-
-def checked(blob: BlobId, content: bytes, where: str) -> bytes:
-    """The content, if it is what its address says.
-
-    Raises:
-        StoreError: it is not.
-    """
-    if address(content) != blob:
-        raise StoreError(
-            f"blob {blob[:12]} is damaged ({where})",
-            "restore it from a backup, or fork the run before the step that wrote it",
-        )
-    return content
-
-
-def missing(blob: BlobId) -> NotFoundError:
-    """The error for a blob that is not there."""
-    return NotFoundError(
-        f"blob {blob[:12]} is not in the store", "was the state directory moved apart?"
-    )
 
 
 def _write_synced(path: Path, content: bytes) -> None:

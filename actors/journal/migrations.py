@@ -22,11 +22,16 @@ _POSTGRES_CLOCK = """
 CREATE FUNCTION store_time() RETURNS double precision LANGUAGE sql VOLATILE
 AS 'SELECT extract(epoch FROM clock_timestamp())::double precision'
 """
+# Asked rather than created if missing: not every process may have the right to create.
+_FIND_VERSIONS: dict[str, Executable] = {
+    "sqlite": text("SELECT count(*) FROM sqlite_schema WHERE name = 'versions'"),
+    "postgresql": text("SELECT to_regclass('versions') IS NOT NULL"),
+}
 
 
 def _first(dialect: str) -> Sequence[Executable]:
-    """Runs, records and steps and, in PostgreSQL, blobs and the store's clock."""
-    made = [CreateTable(RUNS), CreateTable(RECORDS), CreateTable(STEPS)]
+    """Versions, runs, records and steps and, in PostgreSQL, blobs and the store's clock."""
+    made = [CreateTable(table) for table in (VERSIONS, RUNS, RECORDS, STEPS)]
     if dialect == "postgresql":
         return [text(_POSTGRES_CLOCK), CreateTable(BLOBS), *made]
     return made
@@ -42,9 +47,11 @@ def migrate(dialect: str, store: str, migrations: Sequence[Migration]) -> Verb[N
     Raises:
         StoreError: it was written by a newer Manta.
     """
-    yield Query(CreateTable(VERSIONS, if_not_exists=True), {})
-    rows = yield Query(statements.REACHED, {})
-    found = rows[0][0] or 0
+    found = 0
+    rows = yield Query(_FIND_VERSIONS[dialect], {})
+    if rows[0][0]:
+        rows = yield Query(statements.REACHED, {})
+        found = rows[0][0] or 0
     if found > len(migrations):
         raise StoreError(
             f"{store} has schema version {found}; this Manta knows {len(migrations)}",

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from actors.journal.schema import (
+    BLOBS,
     RECORDS,
     RUNS,
     STEPS,
@@ -48,12 +49,8 @@ LIST_RUNS: Executable = (
 LOCK_RUN: Executable = select(*RUNS.c, store_time()).where(_THIS_RUN).with_for_update()
 """The run's row, held until the transaction ends, and the time."""
 
-CREATE_RUN: Executable = (
-    insert(RUNS)
-    .values(created_at=store_time(), updated_at=store_time())
-    .on_conflict_do_nothing()
-    .returning(RUNS.c.created_at)
-)
+NOW: Executable = select(store_time())
+CREATE_RUN: Executable = insert(RUNS).on_conflict_do_nothing().returning(RUNS.c.run_id)
 CLAIM: Executable = (
     update(RUNS)
     .where(_THIS_RUN)
@@ -112,6 +109,7 @@ SET_CONTROL: Executable = _CONTROL.on_conflict_do_update(
     set_={name: _CONTROL.excluded[name] for name in ("kind", "attempt", "epoch")},
 )
 ADD_RECORD: Executable = insert(RECORDS)
+GET_RECORD: Executable = select(*RECORDS.c).where(_ITS_RECORDS, RECORDS.c.seq == bindparam("seq"))
 
 WISH_CANCEL: Executable = update(RUNS).where(_THIS_RUN).values(cancel_requested=True)
 CANCEL: Executable = (
@@ -124,6 +122,9 @@ QUESTIONS: Executable = (
     .where(_ITS_RECORDS, RECORDS.c.kind.in_(_QUESTION))
     .order_by(RECORDS.c.seq.desc())
 )
+
+PUT_BLOB: Executable = insert(BLOBS).on_conflict_do_nothing()
+GET_BLOB: Executable = select(BLOBS.c.content).where(BLOBS.c.blob_id == bindparam("blob"))
 
 
 @cache

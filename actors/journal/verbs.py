@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 from sqlalchemy import Executable
 
 from actors.journal import statements
+from actors.journal.blobs import checked, missing
 from orchestration.errors import (
     ConflictError,
     NotFoundError,
@@ -20,7 +21,7 @@ from orchestration.errors import (
     StaleOwnerError,
     StoreError,
 )
-from orchestration.ids import RunId, StepGrant, StepKey
+from orchestration.ids import BlobId, RunId, StepGrant, StepKey
 from orchestration.workflow.journal import (
     CONTROL_KINDS,
     RECORD_VERSION,
@@ -63,12 +64,16 @@ def create_run(
     records: Sequence[NewRecord],
 ) -> Verb[bool]:
     """Add a pending run and its first records; False if the run exists."""
+    rows = yield Query(statements.NOW, {})
+    now: float = rows[0][0]
     row: Parameters = {
         "run_id": run_id,
         "workflow": workflow,
         "definition": definition,
         "status": RunStatus.PENDING.value,
         "title": title,
+        "created_at": now,
+        "updated_at": now,
         "seq": len(records),
         "epoch": 0,
         "owner": "",
@@ -78,7 +83,7 @@ def create_run(
     }
     rows = yield Query(statements.CREATE_RUN, row)
     if rows:
-        yield from _add(run_id, records, last=len(records), epoch=0, at=rows[0][0])
+        yield from _add(run_id, records, last=len(records), epoch=0, at=now)
     return bool(rows)
 
 
@@ -224,6 +229,19 @@ def list_runs(limit: int) -> Verb[list[RunInfo]]:
     """Read the newest runs' rows."""
     rows = yield Query(statements.LIST_RUNS, {"limit": limit})
     return [_info(row) for row in rows]
+
+
+def put_blob(blob: BlobId, content: bytes) -> Verb[None]:
+    """Store content in the database, unless it is there."""
+    yield Query(statements.PUT_BLOB, {"blob_id": blob, "content": content})
+
+
+def get_blob(blob: BlobId) -> Verb[bytes]:
+    """Read content from the database and check it."""
+    rows = yield Query(statements.GET_BLOB, {"blob": blob})
+    if not rows:
+        raise missing(blob)
+    return checked(blob, bytes(rows[0][0]), "in the table of blobs")
 
 
 def _lock(run_id: RunId) -> Verb[tuple[RunInfo, float]]:

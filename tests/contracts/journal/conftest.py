@@ -1,16 +1,18 @@
 """Every plug of the journal, each with a clock that the test turns."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from actors.journal.postgresql import PostgresJournal
 from actors.journal.sqlite import SqliteJournal
 from orchestration.clock import ManualClock
 from orchestration.ids import RunId, StepGrant, StepKey
 from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import Journal, Lease, NewRecord, RecordKind
+from tests.actors.journal.postgres_server import Server, running_server
 
 RUN = RunId("the-run")
 STEP = StepKey("build/write")
@@ -49,12 +51,41 @@ def note(body: str = "{}", step: StepKey = STEP) -> NewRecord:
     return NewRecord(RecordKind.NOTE, step, 1, body)
 
 
-@pytest.fixture(params=["in-memory", "sqlite"])
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["in-memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     clock = ManualClock()
     if request.param == "in-memory":
         yield Store(InMemoryJournal(clock), clock.advance)
-        return
-    journal = await SqliteJournal(tmp_path / "state", clock=clock).open()
-    yield Store(journal, clock.advance)
-    await journal.close()
+    elif request.param == "sqlite":
+        journal = await SqliteJournal(tmp_path / "state", clock=clock).open()
+        yield Store(journal, clock.advance)
+        await journal.close()
+    else:
+        server: Server = request.getfixturevalue("postgres")
+        url = server.database()
+        journal = await PostgresJournal(url, poll_s=0.01).open()
+        yield Store(journal, _Turned(server, url).advance)
+        await journal.close()
+
+
+class _Turned:
+    """A store's clock in PostgreSQL, set forward by replacing its function."""
+
+    def __init__(self, server: Server, url: str) -> None:
+        self._server, self._url = server, url
+        self._forward = 0.0
+
+    async def advance(self, seconds: float) -> None:
+        self._forward += seconds
+        body = f"SELECT extract(epoch FROM clock_timestamp())::double precision + {self._forward}"
+        self._server.execute(
+            "CREATE OR REPLACE FUNCTION store_time() RETURNS double precision "
+            f"LANGUAGE sql VOLATILE AS '{body}'",
+            self._url,
+        )
