@@ -42,7 +42,7 @@ def apply(text: str, wishes: Sequence[Replacement]) -> Edited:
     for number, wish in enumerate(wishes, 1):
         place = f"Edit {number} of {len(wishes)}: " if len(wishes) > 1 else ""
         old, new = (_with_line_ends(part, windows_lines) for part in (wish.old, wish.new))
-        if _is_done(text, old, new):
+        if _is_done(text, old, new, every=wish.every):
             already += 1
             continue
         starts = _positions(text, old)
@@ -63,13 +63,13 @@ def _with_line_ends(text: str, windows_lines: bool) -> str:
     return unix.replace("\n", "\r\n") if windows_lines else unix
 
 
-def _is_done(text: str, old: str, new: str) -> bool:
+def _is_done(text: str, old: str, new: str, *, every: bool) -> bool:
     """Whether the replacement was made before: asked again, it changes nothing more."""
     if not new or old == new:
         return False
     done = text.count(new)
     if old not in new:
-        return done == 1 and old not in text
+        return old not in text and (done == 1 or (every and done > 0))
     return done > 0 and text.count(old) == done * new.count(old)
 
 

@@ -1,0 +1,81 @@
+import pytest
+
+from actors.sandbox.protocol import Sandbox
+from actors.tools.shell import ShellTools
+from actors.tools.toolset import FunctionToolset
+
+
+@pytest.fixture
+def tools(sandbox: Sandbox) -> FunctionToolset:
+    return FunctionToolset(ShellTools(sandbox))
+
+
+async def test_a_command_answers_with_its_real_exit_code_and_both_streams(tools: FunctionToolset):
+    result = await tools.call("run", {"command": "echo out; echo err >&2; exit 3"})
+    assert (result.ok, result.exit_code) == (False, 3)
+    assert result.text == "out\n--- stderr ---\nerr"
+    assert result.seconds > 0
+
+
+async def test_a_silent_success_says_so(tools: FunctionToolset):
+    result = await tools.call("run", {"command": "true"})
+    assert (result.ok, result.exit_code, result.text) == (True, 0, "(no output)")
+
+
+async def test_a_command_that_does_not_end_is_ended_and_said_so(tools: FunctionToolset):
+    result = await tools.call("run", {"command": "echo begun; sleep 60", "timeout_s": 0.3})
+    assert (result.ok, result.exit_code) == (False, None)
+    assert result.text.startswith("begun\n[no end after 0.3 s")
+
+
+async def test_a_signal_is_named(tools: FunctionToolset):
+    result = await tools.call("run", {"command": "kill -9 $$"})
+    assert not result.ok
+    assert "signal 9" in result.text
+
+
+async def test_a_command_runs_where_it_is_told(tools: FunctionToolset, sandbox: Sandbox):
+    await sandbox.write_file("deep/x.txt", b"here")
+    result = await tools.call("run", {"command": "cat x.txt", "folder": "deep"})
+    assert result.text == "here"
+
+
+async def test_a_background_process_is_started_watched_and_stopped(tools: FunctionToolset):
+    started = await tools.call("start", {"command": "echo up; echo warn >&2; exec sleep 60"})
+    assert started.text.startswith("Started process-1.")
+    seen = ""
+    while "warn" not in seen:
+        seen += (await tools.call("output", {"process": "process-1", "wait_s": 5})).text
+    assert seen.index("up") < seen.index("warn")
+    stopped = await tools.call("stop", {"process": "process-1"})
+    assert stopped.ok
+    gone = await tools.call("output", {"process": "process-1"})
+    assert not gone.ok
+    assert "Running: none" in gone.text
+
+
+async def test_the_end_of_a_background_process_comes_with_its_last_words(tools: FunctionToolset):
+    await tools.call("start", {"command": "echo last; exit 4"})
+    answers = [await tools.call("output", {"process": "process-1", "wait_s": 2})]
+    while "has ended" not in answers[-1].text:
+        answers.append(await tools.call("output", {"process": "process-1", "wait_s": 2}))
+    result = answers[-1]
+    assert "last" in "".join(answer.text for answer in answers)
+    assert (result.ok, result.exit_code) == (False, 4)
+
+
+async def test_closing_the_tools_ends_what_they_started(tools: FunctionToolset, sandbox: Sandbox):
+    command = "echo $$ > pid; exec sleep 60"
+    await tools.call("start", {"command": command})
+    while not (await sandbox.exec("cat pid", timeout_s=5)).stdout.strip():
+        pass
+    await tools.close()
+    alive = await sandbox.exec('kill -0 "$(cat pid)"', timeout_s=5)
+    assert not alive.ok
+
+
+async def test_only_so_many_processes_run_at_once(tools: FunctionToolset):
+    for _ in range(8):
+        assert (await tools.call("start", {"command": "exec sleep 60"})).ok
+    assert "Stop one first" in (await tools.call("start", {"command": "true"})).text
+    await tools.close()
