@@ -35,6 +35,7 @@ from orchestration.workflow.shape import (
     BranchNode,
     Flow,
     ForeachNode,
+    JoinNode,
     LoopNode,
     LoopView,
     MapNode,
@@ -123,9 +124,27 @@ class Workflow(Generic[In, Out]):
         self._id, self._takes, self._gives = id, takes, takes
         self._nodes: tuple[Node[Any, Any], ...] = ()
 
-    def then(self, step: Step[Out, Next]) -> "Workflow[In, Next]":
-        """Run a step on the value."""
-        return self._plus(self._fit(step))
+    @overload
+    def then(self, step: Step[Out, Next]) -> "Workflow[In, Next]": ...
+    @overload
+    def then(
+        self, step: Step[Out, Item], *, into: Callable[[Out, Item], Next]
+    ) -> "Workflow[In, Next]": ...
+    def then(
+        self, step: Step[Out, Any], *, into: Callable[[Out, Any], Any] | None = None
+    ) -> "Workflow[In, Any]":
+        """Run a step on the value; with `into`, join its output with the value that went in.
+
+        `into` is a pure function of both; what it gives goes on.
+        """
+        node = self._fit(step)
+        if into is None:
+            return self._plus(node)
+        gives = gives_of(into, f"the join after {node.id!r}")
+        codec(gives)
+        return self._plus(
+            JoinNode(id=node.id, takes=self._gives, gives=gives, body=node, into=into)
+        )
 
     def map(self, fn: Callable[[Out], Next], *, returns: object = None) -> "Workflow[In, Next]":
         """Change the value by a pure function. A lambda needs `returns`, its output's type."""
@@ -345,7 +364,8 @@ def _check_joint(left: str, gives: object, node: Node[Any, Any]) -> None:
 def _check_ids(workflow: str, nodes: Iterable[Node[Any, Any]]) -> None:
     seen: set[str] = set()
     for node in nodes:
-        arms = [] if isinstance(node, LoopNode | ForeachNode | Flow) else list(node.children())
+        own = LoopNode | ForeachNode | JoinNode | Flow
+        arms = [] if isinstance(node, own) else list(node.children())
         for one in (node, *arms):
             if one.id in seen:
                 raise InvalidWorkflowError(

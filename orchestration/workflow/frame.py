@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from orchestration.ids import StepKey
+from orchestration.workflow.codec import Codec
 from orchestration.workflow.facts import ErrorInfo, History
 from orchestration.workflow.journal import NewRecord
 from orchestration.workflow.keys import relative
@@ -157,6 +158,16 @@ class Frame:
         self.core.live.pop(self.key, None)
         if value is not None and self.notes is not None:
             self.notes.results[relative(self.key, self.notes.iteration)] = value
+
+
+class Block(Frame):
+    """A frame that a `bail` below it ends: a workflow."""
+
+    gives: Codec[Any]
+
+    def bail(self, value: Value) -> None:
+        """End with this value; what still runs below is withdrawn."""
+        self.done(value)
 
 
 def starts(commands: "list[tuple[Frame, Command]]") -> list[Command]:

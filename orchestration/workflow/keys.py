@@ -35,6 +35,11 @@ def iteration(block: StepKey, number: int) -> StepKey:
     return StepKey(f"{block}#{number}")
 
 
+def joined(key: StepKey) -> StepKey:
+    """Where a join's result stands, beside its body's own."""
+    return StepKey(f"{key}=")
+
+
 def static(key: StepKey) -> str:
     """The path in the workflow's definition: the key without items and iterations."""
     return _PLACE.sub("", key)

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 from orchestration.errors import UsageError
 from orchestration.ids import StepKey
-from orchestration.workflow.codec import Codec
 from orchestration.workflow.facts import ErrorInfo, Past, Phase, Text, read_output
-from orchestration.workflow.frame import Frame, Place
+from orchestration.workflow.frame import Block, Frame, Place
 from orchestration.workflow.journal import NewRecord, RecordKind
-from orchestration.workflow.shape import MapNode, SleepNode, StepNode
+from orchestration.workflow.keys import joined
+from orchestration.workflow.shape import JoinNode, MapNode, SleepNode, StepNode
 from orchestration.workflow.signals import (
     Bailed,
     Decided,
@@ -26,16 +26,6 @@ from orchestration.workflow.signals import (
 )
 from orchestration.workflow.step import Suspension
 from orchestration.workflow.values import Stored, Value
-
-
-class Block(Frame):
-    """A frame that a `bail` below it ends: a workflow."""
-
-    gives: Codec[Any]
-
-    def bail(self, value: Value) -> None:
-        """End with this value; what still runs below is withdrawn."""
-        self.done(value)
 
 
 class StepFrame(Frame):
@@ -222,6 +212,37 @@ class MapFrame(Frame):
         self.done(stored)
 
 
+class JoinFrame(Frame):
+    """The body's output joined with the value that went in, by a pure function; journaled too."""
+
+    def __init__(self, place: Place, node: JoinNode[Any, Any], key: StepKey, value: Value) -> None:
+        super().__init__(place, key, value)
+        self.node = node
+        self.body: Frame | None = None
+
+    def start(self) -> None:
+        self.body = self.open(self.node.body, self.key, 0, self.value)
+
+    def below(self) -> list[Frame]:
+        return [] if self.body is None or self.body.dead else [self.body]
+
+    def child_done(self, slot: int, value: Value) -> None:
+        key = joined(self.key)
+        past = self.core.history.steps.pop(key, None)
+        if past is not None:
+            self.done(Stored(read_output(past.body)[1], self.node.codec))
+            return
+        before, given = self.value.look(), value.look()
+        try:
+            text, output = self.node.codec.encode(self.node.into(before, given))
+        except Exception as error:  # noqa: BLE001 - the door to a user's function
+            self.fail(blame(error, f"the join after {self.node.id!r}", key))
+            return
+        stored = Stored(Text(inline=text), self.node.codec, output)
+        self.core.records.append(NewRecord(RecordKind.DONE, key, 1, stored.text.write()))
+        self.done(stored)
+
+
 class SleepFrame(Frame):
     """A wait until a journaled moment."""
 
@@ -270,3 +291,14 @@ def blame(error: Exception, who: str, key: StepKey) -> ErrorInfo:
     """Describe what a user's pure function raised, naming the function."""
     info = ErrorInfo.of(error, key)
     return info.model_copy(update={"what": f"{who} raised {info.name}: {info.what}"})
+
+
+def boolean(answer: object) -> bool:
+    """A condition's answer.
+
+    Raises:
+        UsageError: it is neither True nor False.
+    """
+    if not isinstance(answer, bool):
+        raise UsageError(f"a condition answered {type(answer).__name__}", "return True or False")
+    return answer

@@ -9,26 +9,23 @@ history already holds is walked past, so that resuming a run is starting it: the
 through the code, and a run that was cut anywhere continues as if it had not been.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from orchestration.errors import RunCancelledError
 from orchestration.ids import StepKey
-from orchestration.workflow.blocks import (
-    BranchFrame,
-    FlowFrame,
-    ForeachFrame,
-    LoopFrame,
-    ParallelFrame,
-)
+from orchestration.workflow.blocks import FlowFrame, LoopFrame
 from orchestration.workflow.facts import ErrorInfo, History, Phase
+from orchestration.workflow.fans import BranchFrame, ForeachFrame, ParallelFrame
 from orchestration.workflow.frame import Core, Frame, Place, starts
 from orchestration.workflow.journal import NewRecord, RunStatus
 from orchestration.workflow.keys import ROOT
-from orchestration.workflow.leaves import MapFrame, SleepFrame, StepFrame
+from orchestration.workflow.leaves import JoinFrame, MapFrame, SleepFrame, StepFrame
 from orchestration.workflow.shape import (
     BranchNode,
     Flow,
     ForeachNode,
+    JoinNode,
     LoopNode,
     MapNode,
     Node,
@@ -152,22 +149,17 @@ class _Root(Frame):
 
 def open_frame(place: Place, node: Node[Any, Any], key: StepKey, value: Value) -> Frame:
     """Make the frame for a node."""
-    match node:
-        case StepNode():
-            return StepFrame(place, node, key, value)
-        case MapNode():
-            return MapFrame(place, node, key, value)
-        case SleepNode():
-            return SleepFrame(place, node, key, value)
-        case BranchNode():
-            return BranchFrame(place, node, key, value)
-        case ParallelNode():
-            return ParallelFrame(place, node, key, value)
-        case LoopNode():
-            return LoopFrame(place, node, key, value)
-        case ForeachNode():
-            return ForeachFrame(place, node, key, value)
-        case Flow():
-            return FlowFrame(place, node, key, value)
-        case _:
-            raise TypeError(f"no frame walks a {type(node).__name__}")
+    return _FRAMES[type(node)](place, node, key, value)
+
+
+_FRAMES: dict[type[Node[Any, Any]], Callable[..., Frame]] = {
+    StepNode: StepFrame,
+    MapNode: MapFrame,
+    SleepNode: SleepFrame,
+    JoinNode: JoinFrame,
+    BranchNode: BranchFrame,
+    ParallelNode: ParallelFrame,
+    LoopNode: LoopFrame,
+    ForeachNode: ForeachFrame,
+    Flow: FlowFrame,
+}

@@ -144,6 +144,17 @@ class ForeachNode(Node[In, Out]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JoinNode(Node[In, Out]):
+    """The body, then its output joined with the value that went in. Named after the body."""
+
+    body: Node[Any, Any]
+    into: Callable[[Any, Any], Any]
+
+    def children(self) -> Iterable[Node[Any, Any]]:
+        return (self.body,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flow(Node[In, Out]):
     """A committed workflow."""
 
@@ -181,13 +192,13 @@ class Flow(Node[In, Out]):
 def _walk(node: Node[Any, Any], path: StepKey) -> Iterator[tuple[str, Node[Any, Any]]]:
     """Every node below, with its static path.
 
-    Arms stand beside their block. A loop and a foreach share their body's path, so a star tells
-    the body apart.
+    Arms stand beside their block. A loop, a foreach and a join share their body's path, so a star
+    tells the body apart.
     """
     for below in node.children():
         key = child(path, below.id)
         yield key, below
-        if isinstance(below, LoopNode | ForeachNode):
+        if isinstance(below, LoopNode | ForeachNode | JoinNode):
             yield f"{key}*", below.body
             yield from _walk(below.body, key)
         else:
