@@ -10,6 +10,7 @@ import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeGuard
 
@@ -88,10 +89,16 @@ def variable_names() -> tuple[str, ...]:
     return tuple(_variable(name) for name in _names(Settings))
 
 
-def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Variables that look like ours and set nothing: most likely misspelt."""
-    known = set(variable_names())
-    return tuple(sorted(n for n in environ if n.startswith(ENV_PREFIX) and n not in known))
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that look like ours and set nothing, each with the one it resembles, or ""."""
+    known = {name.removeprefix(ENV_PREFIX): name for name in variable_names()}
+    strange = [name for name in sorted(environ) if name.startswith(ENV_PREFIX)]
+    likely = {name: get_close_matches(name.removeprefix(ENV_PREFIX), known, 1) for name in strange}
+    return {
+        name: known[near[0]] if near else ""
+        for name, near in likely.items()
+        if name not in known.values()
+    }
 
 
 def _names(model: type[BaseModel]) -> list[str]:

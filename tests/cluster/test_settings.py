@@ -188,8 +188,10 @@ def test_the_database_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(settings)
 
 
-def test_a_misspelt_variable_is_found() -> None:
-    assert unknown_variables({"MANTA_MODLE": "x", "MANTA_MODEL": "y"}) == ("MANTA_MODLE",)
+def test_a_misspelt_variable_is_found_with_the_one_it_was_meant_to_be() -> None:
+    environ = {"MANTA_MODLE": "x", "MANTA_MODEL": "y", "MANTA_QQ": "z", "OTHER": ""}
+
+    assert unknown_variables(environ) == {"MANTA_MODLE": "MANTA_MODEL", "MANTA_QQ": ""}
 
 
 def test_every_setting_is_in_the_example_and_the_example_has_nothing_else() -> None:

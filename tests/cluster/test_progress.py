@@ -1,0 +1,201 @@
+import io
+import json
+
+from rich.console import Console
+
+from cluster.brain import Brain
+from cluster.progress import RECORDED, draw, duration, line_of, open_sink
+from cluster.view import RunView, fold
+from orchestration.events import Event, EventKind
+from orchestration.ids import CommitId, RunId
+from orchestration.messages import FeatureRequest, TreeRef, Usage
+
+RUN = RunId("add-greeting-1a2b3c")
+PAID = Usage(calls=1, input_tokens=900, output_tokens=100, cost_usd=0.25)
+KEY = "round#1/build[greet]/"
+
+
+def request(**changes: object) -> FeatureRequest:
+    base = TreeRef(commit=CommitId("c" * 40), bundles=())
+    given = {"run_id": RUN, "text": "Add a greeting", "repository": "wordkit", "base": base}
+    return FeatureRequest.model_validate(given | changes)
+
+
+class Story:
+    """Events with their numbers, one second apart."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def tell(self, kind: EventKind, **fields: object) -> "Story":
+        seq = len(self.events) + 1
+        given = {"run_id": RUN, "seq": seq, "at": 1000.0 + seq, "kind": kind} | fields
+        self.events.append(Event(**given))  # pyright: ignore[reportArgumentType]
+        return self
+
+    def step(self, status: str, step: str, **fields: object) -> "Story":
+        given = {"task": "greet", "step": step, "key": KEY + step, "attempt": 1} | fields
+        return self.tell(EventKind.STEP, status=status, **given)
+
+    def view(self) -> RunView:
+        view = RunView()
+        for event in self.events:
+            view = fold(view, event)
+        return view
+
+
+def built() -> Story:
+    story = Story().tell(EventKind.RUN, status="created").step("started", "write_code")
+    story.tell(
+        EventKind.TURN, status="reply", task="greet", who="coder-1", text="edit a.py", usage=PAID
+    )
+    return story
+
+
+async def written(story: Story, *, as_json: bool = False, **changes: object) -> list[str]:
+    out = io.StringIO()
+    with open_sink(request(**changes), as_json=as_json, out=out) as sink:
+        for event in story.events:
+            await sink.emit(event)
+    return out.getvalue().splitlines()
+
+
+def drawn(view: RunView, **changes: object) -> str:
+    console = Console(file=io.StringIO(), width=120, record=True)
+    console.print(draw(request(**changes), view, now=1010.0))
+    return console.export_text()
+
+
+def test_a_row_shows_what_its_agent_does_now_and_what_it_took() -> None:
+    row = built().view().rows["greet"]
+
+    assert (row.state, row.doing, row.said) == ("working", "writing code", "coder-1: edit a.py")
+    assert (row.turns, row.usage) == (1, PAID)
+
+
+def test_steps_at_the_same_time_are_both_named_until_each_ends() -> None:
+    story = built().step("done", "write_code").step("started", "review").step("started", "audit")
+    both = story.view().rows["greet"].doing
+
+    one = story.step("done", "review").view().rows["greet"].doing
+
+    assert (both, one) == ("review and security", "security")
+
+
+def test_a_merged_task_is_done_until_work_on_it_begins_again() -> None:
+    story = built().step("done", "write_code").step("started", "merge").step("done", "merge")
+    merged = story.view().rows["greet"]
+
+    again = story.step("started", "write_code").view().rows["greet"]
+
+    assert (merged.state, merged.doing) == ("done", "done")
+    assert (again.state, again.doing) == ("working", "writing code (round 2)")
+
+
+def test_an_event_that_comes_twice_counts_once() -> None:
+    story = built()
+
+    assert fold(story.view(), story.events[-1]) == story.view()
+
+
+def test_a_question_waits_until_it_is_decided() -> None:
+    story = built().tell(EventKind.WAITING, label="plan", text="Approve this plan?")
+    asked = story.view()
+
+    decided = story.tell(EventKind.DECIDED, label="plan", status="approve").view()
+
+    assert (asked.waiting, asked.rows[""].state) == (("plan",), "waiting")
+    assert decided.waiting == ()
+
+
+def test_what_was_at_work_when_the_run_failed_has_failed() -> None:
+    view = built().tell(EventKind.FINISHED, status="failed", text="out of budget").view()
+
+    assert (view.status, view.rows["greet"].state) == ("failed", "failed")
+
+
+async def test_the_first_line_says_that_replies_are_a_recording() -> None:
+    brain = Brain(replay="/some/demo.jsonl").model_dump_json()
+
+    recorded, real = await written(Story(), brain=brain), await written(Story())
+
+    assert recorded[0] == RECORDED
+    assert RECORDED not in real
+    assert "recording" in RECORDED
+
+
+async def test_piped_progress_is_plain_lines_with_the_time_since_the_start() -> None:
+    story = (
+        built()
+        .step("retry", "write_code", text="worker died")
+        .tell(EventKind.FINISHED, status="done")
+    )
+
+    lines = await written(story)
+
+    assert lines == [
+        f"Run {RUN} on wordkit: Add a greeting",
+        "    0s  run created",
+        "    1s  greet: writing code",
+        "    3s  greet: writing code failed: worker died (trying again)",
+        "    4s  done (4s, 1 turns, 1,000 tokens, $0.25)",
+    ]
+
+
+async def test_json_lines_have_a_version_a_type_and_each_event_with_its_number() -> None:
+    brain = Brain(replay="/some/demo.jsonl").model_dump_json()
+
+    first, *rest = map(json.loads, await written(built(), as_json=True, brain=brain))
+
+    assert first == {
+        "v": 1, "type": "watching", "run_id": RUN, "repository": "wordkit", "recorded": True,
+    }  # fmt: skip
+    assert [(line["v"], line["type"], line["seq"]) for line in rest] == [
+        (1, "event", 1), (1, "event", 2), (1, "event", 3),
+    ]  # fmt: skip
+    assert rest[-1]["usage"]["cost_usd"] == 0.25
+    assert rest[-1]["kind"] == "turn"
+
+
+async def test_hostile_text_stays_text_in_every_rendering() -> None:
+    evil = "[red]x[/red] \x1b[2J\x1b]0;title\x07 \u202egnp.exe[/nope]"
+    story = Story().tell(EventKind.NOTE, task="a[b]\x1b[1m", text=evil, who=evil)
+
+    shown = "\n".join([drawn(story.view(), text=evil), *await written(story, text=evil)])
+    (line,) = (await written(story, as_json=True))[1:]
+
+    assert "[red]x[/red]" in shown
+    assert "[/nope]" in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "\x1b" not in line
+
+
+async def test_a_terminal_that_knows_no_unicode_is_not_an_error() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+
+    with open_sink(request(text="Grüße"), as_json=False, out=out):
+        out.seek(0)
+
+    assert "Gr??e" in out.read()
+
+
+def test_the_table_has_a_row_for_each_task_and_one_for_the_team() -> None:
+    story = built().tell(EventKind.STEP, status="started", step="plan", key="round#1/plan")
+
+    text = drawn(story.view())
+
+    assert "the team" in text
+    assert "planning" in text
+    assert "greet" in text
+    assert "$0.25" in text
+
+
+def test_what_tools_did_is_not_told_in_lines() -> None:
+    event = built().events[-1]
+
+    assert line_of(event, built().view()) == ""
+
+
+def test_durations_are_short() -> None:
+    assert [duration(s) for s in (0, 59.9, 125, 3720)] == ["0s", "59s", "2m05s", "1h02m"]
