@@ -32,7 +32,7 @@ from actors.models.failures import (
     to_error,
 )
 from actors.models.gateway import ModelReply, ModelRequest, Role
-from actors.models.normalising import normalise
+from actors.models.normalising import normalise, sendable, with_cache_marks
 from actors.models.replies import KEPT, KeptReplies
 from actors.models.retrying import RetryPolicy, parse_retry_after
 from actors.models.routing import Route, Routes
@@ -67,6 +67,9 @@ class LitellmGateway:
         self._replies = KeptReplies(kept)
         litellm.suppress_debug_info = True  # it would print advice to stdout
         litellm.disable_aiohttp_transport = True  # httpx closes its connections cleanly
+        for route in (routes.default, *routes.roles.values()):
+            for way in route.chain():
+                _declare_ollama(way)
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         return await self._replies.get(request.key, lambda: self._ask(request))
@@ -157,9 +160,10 @@ async def _complete(route: Route, request: ModelRequest) -> Any:  # litellm's ow
 
 
 def _arguments(route: Route, request: ModelRequest) -> dict[str, Any]:
+    messages = sendable(request.messages)
     arguments: dict[str, Any] = {
         "model": _model(route),
-        "messages": list(request.messages),
+        "messages": with_cache_marks(messages) if _wants_cache_marks(route) else messages,
         "tools": list(request.tools) or None,
         "temperature": route.temperature,
         "max_tokens": request.max_output_tokens or route.max_output_tokens,
@@ -186,6 +190,11 @@ def _model(route: Route) -> str:
     return f"{_REDUNDANT.get(provider, provider)}{slash}{name}"
 
 
+def _wants_cache_marks(route: Route) -> bool:
+    """Claude, wherever it is served under its own protocol, caches only what is marked."""
+    return "claude" in route.model.lower() and _provider(route) != "openai"
+
+
 def _provider(route: Route) -> str:
     """The provider's name as litellm knows it; empty for an unknown one."""
     try:
@@ -201,6 +210,23 @@ def _key(route: Route) -> str | None:
     if _provider(route) == "openai" and _own_endpoint(route):
         return os.environ.get("OPENAI_API_KEY") or "none"  # local servers want none, clients do
     return None
+
+
+def _declare_ollama(route: Route) -> None:
+    """Put an Ollama model into the local table, as free.
+
+    Of models that are not in it litellm asks the Ollama server, blocking the event loop.
+    """
+    if _provider(route) == "ollama_chat":
+        table: dict[str, dict[str, Any]] = litellm.model_cost
+        declared = {
+            "litellm_provider": "ollama_chat",
+            "mode": "chat",
+            "input_cost_per_token": 0.0,
+            "output_cost_per_token": 0.0,
+            "supports_function_calling": True,
+        }
+        table.setdefault(_model(route), declared)
 
 
 def _own_endpoint(route: Route) -> bool:
@@ -240,8 +266,8 @@ def _missing_keys(route: Route, provider: str) -> list[str]:
 def _table_entry(route: Route) -> Mapping[str, Any] | None:
     """The model's line in litellm's local table of prices and sizes."""
     table: dict[str, dict[str, Any]] = litellm.model_cost
-    provider, name = _provider(route), route.model.partition("/")[2]
-    entry = table.get(route.model) or table.get(f"{provider}/{name}")
+    provider, name = _provider(route), route.model.partition("/")[2] or route.model
+    entry = table.get(_model(route)) or table.get(f"{provider}/{name}")
     if entry is None and (bare := table.get(name)) and bare.get("litellm_provider") == provider:
         entry = bare
     return entry

@@ -1,4 +1,7 @@
-"""Every provider's reply in one shape. Pure: takes a completion as plain data."""
+"""Every provider's reply in one shape, and questions that every provider takes.
+
+Pure: completions and messages are plain data.
+"""
 
 import json
 import re
@@ -6,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from actors.models.failures import Failure, Trouble
-from actors.models.gateway import ModelReply, ModelRequest, ToolCall
+from actors.models.gateway import ModelReply, ModelRequest, ToolCall, WireMessage
 from orchestration.messages import Usage
 
 _THINKING = re.compile(r"\A\s*<(think|thinking|reasoning)>.*?(?:</\1>\s*|\Z)", re.DOTALL)
 _REFUSED = frozenset({"content_filter", "refusal", "safety"})
 _CUT = frozenset({"length", "max_tokens"})
+_CACHE = {"type": "ephemeral"}
 _CHARS_PER_TOKEN = 4
 """For servers that report no usage: rough, but a budget must not be blind."""
 
@@ -37,6 +41,26 @@ def normalise(completion: Mapping[str, Any], request: ModelRequest) -> ModelRepl
     )
 
 
+def sendable(messages: Sequence[WireMessage]) -> list[WireMessage]:
+    """The messages with tool arguments that parse, whatever the model once wrote.
+
+    Some providers take the arguments apart and refuse a whole conversation because of one call
+    that was cut off long ago. Same messages, same result: prompt caches keep hitting. The list
+    and its dictionaries are new: whoever sends them may write into them.
+    """
+    return [_with_sound_calls(m) if m.get("tool_calls") else dict(m) for m in messages]
+
+
+def with_cache_marks(messages: Sequence[WireMessage]) -> list[WireMessage]:
+    """The messages with Anthropic's cache breakpoints: after the instructions and at the end.
+
+    What stands before a mark is billed at a tenth when the next turn repeats it.
+    """
+    system = [at for at, m in enumerate(messages) if m.get("role") == "system"]
+    marked = {*system[-1:], len(messages) - 1}
+    return [_marked(m) if at in marked else m for at, m in enumerate(messages)]
+
+
 def without_thinking(text: str) -> str:
     """The text without the reasoning that some models write before their answer."""
     return _THINKING.sub("", text)
@@ -56,6 +80,31 @@ def tool_calls(raw: Sequence[Mapping[str, Any]] | None, turn: int) -> tuple[Tool
         arguments = given if isinstance(given, str) else json.dumps(given or {})
         calls.append(ToolCall(name, str(function.get("name") or ""), arguments.strip() or "{}"))
     return tuple(calls)
+
+
+def _marked(message: WireMessage) -> WireMessage:
+    content = message.get("content")
+    if message.get("role") == "tool" or not isinstance(content, str) or not content:
+        return {**message, "cache_control": _CACHE}
+    return {**message, "content": [{"type": "text", "text": content, "cache_control": _CACHE}]}
+
+
+def _with_sound_calls(message: WireMessage) -> WireMessage:
+    calls = [
+        {**call, "function": {**call["function"], "arguments": _sound(call["function"])}}
+        for call in message["tool_calls"]
+    ]
+    return {**message, "tool_calls": calls}
+
+
+def _sound(function: Mapping[str, Any]) -> str:
+    text = str(function.get("arguments") or "{}")
+    try:
+        if isinstance(json.loads(text), dict):
+            return text
+    except ValueError:
+        pass
+    return json.dumps({"unreadable_arguments": text})
 
 
 def _text(content: object) -> str:

@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible chat endpoint on loopback that answers as it is told."""
+"""A small model endpoint on loopback that answers as it is told, OpenAI-compatible by default."""
 
 import asyncio
 import json
@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+SECRET = "sk-live-0123456789abcdef"
+"""The key that tests give to the client."""
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -19,6 +21,7 @@ class Endpoint:
     url: str = ""
     answers: list[Answer] = field(default_factory=list[Answer])
     asked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    paths: list[str] = field(default_factory=list[str])
     keys: list[str] = field(default_factory=list[str])
     released: asyncio.Event = field(default_factory=asyncio.Event)
     """Lets held answers go."""
@@ -30,6 +33,7 @@ class Endpoint:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(await request.json())
+        self.paths.append(request.path)
         self.heard.set()
         self.keys.append(request.headers.get("Authorization", ""))
         if not self.answers:
@@ -84,6 +88,17 @@ def garbage(text: str = "<html>not what you wanted") -> Answer:
     return answer
 
 
+def dropped() -> Answer:
+    """Closes the connection without a word."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.transport:
+            request.transport.close()
+        return web.Response()
+
+    return answer
+
+
 def hang() -> Answer:
     """Never answers."""
 
@@ -127,7 +142,7 @@ def _event(choices: list[dict[str, Any]], usage: dict[str, int] | None = None) -
 async def running() -> AsyncGenerator[Endpoint]:
     endpoint = Endpoint()
     app = web.Application()
-    app.router.add_post("/v1/chat/completions", endpoint.serve)
+    app.router.add_post("/{path:.*}", endpoint.serve)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
