@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -47,12 +48,17 @@ class TestMilvusServer(VectorStoreContract):
         engine.close()
 
 
-async def test_a_locked_directory_is_named_with_the_way_out(tmp_path: Path) -> None:
+async def test_a_locked_directory_is_named_with_the_way_out(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = tmp_path_factory.mktemp("r")  # a short name: sockets' paths must be short
+    monkeypatch.setattr(tempfile, "tempdir", str(rooms))
     other = LiteServer(tmp_path / "memory")
     clock = EventfulClock()
     with pytest.raises(StoreError, match=r"memory is in use by another process — end the other"):
         await store_at(tmp_path / "memory", clock).open()
     other.close()
+    assert list(rooms.iterdir()) == []
     assert len(clock.waits) == 3
     assert sum(clock.waits) < 2
 
