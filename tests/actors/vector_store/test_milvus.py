@@ -39,6 +39,7 @@ class TestMilvusLite(VectorStoreContract):
         return lambda: store_at(tmp_path / "memory")
 
 
+@pytest.mark.slow
 class TestMilvusServer(VectorStoreContract):
     @pytest.fixture
     def make(self, tmp_path: Path):
