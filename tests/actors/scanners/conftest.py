@@ -1,0 +1,3 @@
+from tests.actors.runners.conftest import level, provider, sandbox
+
+__all__ = ["level", "provider", "sandbox"]
