@@ -12,6 +12,10 @@ from orchestration.errors import BudgetExceededError, MantaError, RunFailedError
 from orchestration.messages import Usage
 
 
+_LEAST_CONTEXT, _MOST_CONTEXT = 64_000, 160_000
+"""Bytes between which a context is compacted, whatever the model could take."""
+
+
 class AgentFailedError(RunFailedError):
     """The agent got nowhere. `details`: (the model's last words,)."""
 
@@ -58,8 +62,8 @@ class Progress:
     """Bytes of context."""
     floor: int = 0
     """Bytes of context right after the last compaction."""
-    fits: bool = True
-    """Whether the next prompt stays within the hard limit."""
+    fits: Callable[[], bool] = lambda: True
+    """Whether the next prompt stays within the hard limit. May have to count."""
 
 
 class Guard(Protocol):
@@ -205,16 +209,21 @@ class NewInformation:
 class ContextPressure:
     """Compacts rarely and much at once: a rewritten prompt is paid for in full."""
 
-    soft: int = 160_000
+    soft: int
     """Bytes of context at which compaction pays."""
 
     def judge(self, progress: Progress) -> Ruling:
         pays = progress.size > max(self.soft, progress.floor + self.soft // 2)
-        return Ruling(Action.COMPACT) if pays or not progress.fits else CONTINUE
+        return Ruling(Action.COMPACT) if pays or not progress.fits() else CONTINUE
 
 
-def standard_guards(limits: AgentLimits) -> tuple[Guard, ...]:
-    """The guards that every agent has."""
+def standard_guards(limits: AgentLimits, context_limit: int) -> tuple[Guard, ...]:
+    """The guards that every agent has.
+
+    As long as the context has no more bytes than it may have tokens, nothing need be counted. So,
+    where that leaves enough, it is compacted then: the tables for counting take 40 MB.
+    """
+    soft = max(_LEAST_CONTEXT, min(context_limit, _MOST_CONTEXT))
     return (
         Budget("turns", limits.turns, lambda progress: progress.turns),
         Budget("tokens", limits.tokens, _tokens),
@@ -224,7 +233,7 @@ def standard_guards(limits: AgentLimits) -> tuple[Guard, ...]:
         AnswerRepairs(limits.repairs),
         SameCalls(),
         NewInformation(),
-        ContextPressure(),
+        ContextPressure(soft),
     )
 
 

@@ -65,12 +65,13 @@ async def run_agent(
     """
     tools = [*await agent.toolset.definitions(), finish_definition(agent.answer)]
     forms = tuple(tool_form(definition) for definition in tools)
-    guards, started = standard_guards(agent.limits), clock.now()
+    window = _window(agent, tools, await gateway.context_tokens(agent.role))
+    guards, started = standard_guards(agent.limits, window.limit), clock.now()
     transcript = await Transcript.load(
         journal,
         grant,
         who=agent.name,
-        window=_window(agent, tools, await gateway.context_tokens(agent.role)),
+        window=window,
         opening=[system_entry(agent.instructions), task_entry(task)],
     )
     transcript.make_room()

@@ -117,7 +117,7 @@ class Transcript:
             notices=self._notices,
             size=self.window.size,
             floor=self.window.floor,
-            fits=self.window.fits(self.tail),
+            fits=lambda: self.window.fits(self.tail),
         )
 
     def make_room(self) -> None:

@@ -6,7 +6,7 @@ from actors.context.entry import Entry
 from actors.context.processor import ContextProcessor, Room, fits
 from actors.models.gateway import WireMessage
 
-_FRESH_TURNS = 4
+_FRESH_TURNS = 5
 _TARGET = 0.6
 
 
@@ -23,7 +23,8 @@ class Window:
         self, processors: Sequence[ContextProcessor], *, limit: int, reserved: int = 0
     ) -> None:
         self._processors = tuple(processors)
-        self._limit = limit - reserved
+        self.limit = limit - reserved
+        """Tokens that the entries and the tail may have together."""
         self._entries: list[Entry] = []
         self._messages: list[WireMessage] = []
         self.size = 0
@@ -48,7 +49,7 @@ class Window:
     def fits(self, tail: WireMessage | None = None) -> bool:
         """Whether a prompt of all that is shown stays within the limit."""
         extra = Entry(tail, self._entries[-1].kind).size if tail else 0
-        room = self._limit - extra
+        room = self.limit - extra
         return self.size <= room or fits(self._entries, room)
 
     def compact(self, tail: WireMessage | None = None) -> None:
@@ -58,7 +59,7 @@ class Window:
             ContextOverflowError: what must be shown does not fit.
         """
         extra = Entry(tail, self._entries[-1].kind).size if tail else 0
-        limit = self._limit - extra
+        limit = self.limit - extra
         newest = self._entries[-1].turn
         room = Room(limit, int(limit * _TARGET), fresh_from=newest - _FRESH_TURNS + 1)
         for processor in self._processors:
