@@ -43,7 +43,7 @@ def connect(address: ClusterAddress) -> None:
         UsageError: an address that is none.
         InfrastructureError: nobody there, another token, another version.
     """
-    _probe(address)
+    probe(address)
     _adopt_environment(address)
     _forget_working_dir(os.environ)
     try:
@@ -88,8 +88,13 @@ def _forget_working_dir(environ: MutableMapping[str, str]) -> None:
         environ[JOB_CONFIG] = json.dumps(config)
 
 
-def _probe(address: ClusterAddress) -> None:
-    """Fail at once where nobody listens; Ray itself would try for a minute."""
+def probe(address: ClusterAddress) -> None:
+    """Fail at once where nobody listens; Ray itself would try for a minute.
+
+    Raises:
+        UsageError: an address that is none.
+        InfrastructureError: nobody there.
+    """
     if address.address == "auto":
         return
     host, _, port = address.address.rpartition(":")

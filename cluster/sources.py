@@ -84,6 +84,12 @@ def flatten(values: Mapping[str, object], prefix: str = "") -> Values:
     return flat
 
 
+def described(loaded: Loaded) -> list[tuple[str, str, str]]:
+    """Every setting's name, value (secrets masked) and origin, for people."""
+    values = flatten(loaded.settings.model_dump())
+    return [(name, str(value), loaded.origins[name]) for name, value in values.items()]
+
+
 def variable_names() -> tuple[str, ...]:
     """Every environment variable that sets something."""
     return tuple(_variable(name) for name in _names(Settings))

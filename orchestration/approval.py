@@ -60,5 +60,3 @@ class Decision(BaseModel):
     by: str = "unknown"
     digest: str = ""
     """Of the request being answered; checked when given."""
-    edited: str | None = None
-    """With approve: an edited plan (JSON) to use instead."""

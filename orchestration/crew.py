@@ -3,12 +3,12 @@
 from typing import Protocol
 
 from orchestration.messages import (
-    Briefing,
     CodeTask,
     Delivery,
-    Outcomes,
+    Dossier,
     Patch,
     Plan,
+    Recollection,
     Review,
     TestReport,
     TreeRef,
@@ -20,12 +20,12 @@ from orchestration.workflow.step import StepContext
 class Crew(Protocol):
     """One run's team. Whoever implements it decides who does the work, never in what order."""
 
-    async def recall(self, briefing: Briefing, ctx: StepContext, /) -> Briefing:
-        """Add what memory knows. Never fails: slow or broken recall adds nothing and says so."""
+    async def recall(self, dossier: Dossier, ctx: StepContext, /) -> tuple[Recollection, ...]:
+        """What memory knows. Never fails: slow or broken recall gives nothing and says so."""
         ...
 
-    async def plan(self, briefing: Briefing, ctx: StepContext, /) -> Plan:
-        """Decompose the request, heeding the briefing's notes."""
+    async def plan(self, dossier: Dossier, ctx: StepContext, /) -> Plan:
+        """Decompose the request, heeding the dossier's notes."""
         ...
 
     async def begin(self, task: CodeTask, ctx: StepContext, /) -> Work:
@@ -41,7 +41,7 @@ class Crew(Protocol):
         ...
 
     async def verify(self, tree: TreeRef, ctx: StepContext, /) -> TestReport:
-        """Run the whole suite at `tree` in a fresh sandbox. The same tree is run once per step."""
+        """Run the whole suite at `tree` in a fresh sandbox; the same tree is run only once."""
         ...
 
     async def review(self, work: Work, ctx: StepContext, /) -> Review:
@@ -64,10 +64,10 @@ class Crew(Protocol):
         """The integration branch as it stands."""
         ...
 
-    async def show(self, outcomes: Outcomes, ctx: StepContext, /) -> str:
-        """The delivery's diff and evidence as text for the delivery gate."""
+    async def diff(self, dossier: Dossier, ctx: StepContext, /) -> str:
+        """The whole change as text, for the delivery gate."""
         ...
 
-    async def deliver(self, outcomes: Outcomes, ctx: StepContext, /) -> Delivery:
+    async def deliver(self, dossier: Dossier, ctx: StepContext, /) -> Delivery:
         """Name the branch, write the evidence, remember the lessons."""
         ...

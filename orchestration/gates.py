@@ -233,24 +233,30 @@ def _prove_nothing(cases: Iterable[TestCase], before: Mapping[str, Outcome]) -> 
             yield f"{name} passes before the code is written, so it proves nothing; remove it."
 
 
-_MISSING = re.compile(
-    r"(ImportError|ModuleNotFoundError|AttributeError|NameError|TypeError|NotImplementedError"
-    r"|ReferenceError)\b|SyntaxError: .*does not provide an export|Cannot find module"
-    r"|ERR_MODULE_NOT_FOUND|undefined: |cannot find |unresolved import|no (method|function)"
+_MISSING_NAME = re.compile(
+    r"(ImportError|ModuleNotFoundError|AttributeError|NameError|TypeError|NotImplementedError)\b"
+)
+_MISSING_TEXT = re.compile(
+    r"Cannot find module|ERR_MODULE_NOT_FOUND|does not provide an export|^ReferenceError:"
+    r"|undefined: |cannot find (function|type|value|module)|unresolved import",
+    re.MULTILINE,
 )
 _FIXTURE = re.compile(r"fixture '?[\w.]+'? not found")
-_TIMEOUT = re.compile(r"Timeout\b.*\d|timed out after", re.IGNORECASE)
+_TIMEOUT = re.compile(r"(Failed: )?Timeout\b|test timed out after")
 _NETWORK = re.compile(r"gaierror|Network is unreachable|name resolution|ENETUNREACH|EAI_AGAIN")
 
 
 def _wrong_reason(case: TestCase) -> str:
+    headline = _headline(case)
+    if _TIMEOUT.match(headline):
+        return "it ran out of time"
+    if _NETWORK.search(headline) and not headline.startswith("Assert"):
+        return "it needs the network, which tests do not have"
+    if case.outcome is not Outcome.ERROR:
+        return ""
     if _FIXTURE.search(case.message):
         return "it asks for a fixture that does not exist"
-    if _TIMEOUT.search(_headline(case)):
-        return "it ran out of time"
-    if _NETWORK.search(case.message):
-        return "it needs the network, which tests do not have"
-    if case.outcome is Outcome.ERROR and not _MISSING.search(case.message):
+    if not _MISSING_NAME.match(headline) and not _MISSING_TEXT.search(case.message):
         return "it could not run, and not because of a missing symbol"
     return ""
 

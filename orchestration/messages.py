@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestration.approval import ApprovalPolicy
+from orchestration.approval import ApprovalPolicy, Decision
 from orchestration.ids import BlobId, CommitId, RunId, TaskId
 
 
@@ -59,8 +59,12 @@ class FeatureRequest(Frozen):
     repository: str
     """Its name, for people and for memory: the last part of its path or URL."""
     base: TreeRef
+    origin: str = ""
+    """The path or URL it came from, without credentials; a finished branch is delivered there."""
     base_ref: str = "HEAD"
     """What the base commit was called there."""
+    brain: str = ""
+    """Which models think, as the hall wrote it down; opaque here."""
     guidance: str = ""
     """The repository's own AGENTS.md (or CLAUDE.md), as untrusted advice."""
     test_command: str | None = None
@@ -113,6 +117,13 @@ class Plan(Frozen):
         return self
 
 
+class PlanDecision(Decision):
+    """A decision on a plan."""
+
+    edited: Plan | None = None
+    """With approve: this plan instead of the one shown."""
+
+
 class Recollection(Frozen):
     """A piece of text recalled from memory. Untrusted; labelled with where it comes from."""
 
@@ -120,17 +131,6 @@ class Recollection(Frozen):
     """`path:first-last` for code, `lesson` for lessons of earlier runs."""
     commit: CommitId
     text: str
-
-
-class Briefing(Frozen):
-    """What the architect sees before planning."""
-
-    request: FeatureRequest
-    recalled: tuple[Recollection, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What a person or a failed round said that the next plan must heed."""
-    plan: Plan | None = None
-    """The plan under discussion, once there is one."""
 
 
 # --- the work ----------------------------------------------------------------------------------
@@ -155,6 +155,8 @@ class Patch(Frozen):
     title: str
     notes: str = ""
     changes: tuple[FileChange, ...]
+    settings_changed: tuple[str, ...] = ()
+    """Shared settings files (such as pyproject.toml) whose section on tests differs."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -203,8 +205,8 @@ class TestReport(Frozen):
         return tuple(case for case in self.cases if case.outcome in outcomes)
 
     def brief(self) -> "TestReport":
-        """The same report with only the cases that did not pass (at most 20)."""
-        failing = self.with_outcome(Outcome.FAILED, Outcome.ERROR)[:20]
+        """The same report with only the cases that did not pass (at most 200)."""
+        failing = self.with_outcome(Outcome.FAILED, Outcome.ERROR)[:200]
         return self.model_copy(update={"cases": failing})
 
 
@@ -259,7 +261,6 @@ class Review(Frozen):
 class Work(Frozen):
     """One task on its way round the loop. Each step returns it with more filled in."""
 
-    request: FeatureRequest
     task: CodeTask
     base: TreeRef
     """The integration branch when the task began, or was last brought up to date."""
@@ -312,16 +313,25 @@ class Usage(Frozen):
         )
 
 
-class Outcomes(Frozen):
-    """All tasks merged; what the delivery gate shows."""
+class Dossier(Frozen):
+    """Everything one run knows so far; what travels through the delivery story."""
 
     request: FeatureRequest
-    plan: Plan
-    works: tuple[Work, ...]
     tree: TreeRef
     """The integration branch."""
+    recalled: tuple[Recollection, ...] = ()
+    plan: Plan | None = None
+    """The tasks of this round."""
+    works: tuple[Work, ...] = ()
+    """Tasks built and merged, in plan order, of all rounds."""
     final: TestReport | None = None
     """The whole suite on the integration branch."""
+    notes: tuple[str, ...] = ()
+    """What a person wants changed; empty once they agree."""
+
+    def having(self, **changes: object) -> "Dossier":
+        """A copy with these fields replaced."""
+        return self.model_copy(update=changes)
 
 
 class Delivery(Frozen):

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestration.errors import ConflictError, InvalidAnswerError, NotFoundError, UsageError
 from orchestration.ids import RunId, StepKey
@@ -12,6 +12,8 @@ from orchestration.workflow.journal import Journal, RecordKind, RunInfo, RunStat
 from orchestration.workflow.shape import Flow
 from orchestration.workflow.storage import load, loaded
 from orchestration.workflow.values import Stored
+
+In = TypeVar("In")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,19 @@ async def outcome_of(
     if info.status is RunStatus.SUSPENDED:
         return RunOutcome(run_id, info.status, suspensions=await open_suspensions(journal, run_id))
     return RunOutcome(run_id, info.status)
+
+
+async def input_of(journal: Journal, workflow: Flow[In, Any], run_id: RunId) -> In:
+    """What a run was started with.
+
+    Raises:
+        NotFoundError: there is no such run.
+        ConflictError: it belongs to another workflow.
+    """
+    check_workflow(await journal.info(run_id), workflow)
+    created = (await load(journal, run_id, kinds=[RecordKind.CREATED])).created
+    stored = Stored(read_output(created)[1], codec(workflow.takes))
+    return await loaded(journal, stored.take)
 
 
 async def open_suspensions(journal: Journal, run_id: RunId) -> tuple[OpenSuspension, ...]:

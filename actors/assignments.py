@@ -1,0 +1,76 @@
+"""What the team hands to a player, and what comes back. Frozen, small, picklable."""
+
+from orchestration.ids import BlobId, CommitId
+from orchestration.messages import (
+    CodeTask,
+    Dossier,
+    FileChange,
+    Frozen,
+    Limits,
+    Recollection,
+    TestReport,
+    TreeRef,
+)
+
+
+class Brief(Frozen):
+    """What every player of a run is told."""
+
+    request: str
+    repository: str
+    guidance: str
+    limits: Limits
+    test_command: str | None = None
+
+
+class PlanJob(Frozen):
+    """For the architect."""
+
+    brief: Brief
+    dossier: Dossier
+
+
+class CodeJob(Frozen):
+    """For a coder: write the failing test, or the code that makes it pass."""
+
+    brief: Brief
+    task: CodeTask
+    tree: TreeRef
+    """What the workspace starts from."""
+    upstream: TreeRef | None = None
+    """The integration branch, where it has moved on and must be merged into the work."""
+    feedback: tuple[str, ...] = ()
+    test_files: tuple[str, ...] = ()
+    """Frozen tests; empty while they are being written."""
+    recalled: tuple[Recollection, ...] = ()
+
+
+class VerifyJob(Frozen):
+    """For a reviewer's slot: run the whole suite in a fresh sandbox."""
+
+    brief: Brief
+    tree: TreeRef
+
+
+class ExamineJob(Frozen):
+    """For the reviewer and the security analyst."""
+
+    brief: Brief
+    task: CodeTask
+    base: CommitId
+    tree: TreeRef
+    diff: str
+    changes: tuple[FileChange, ...]
+    added: dict[str, dict[int, str]]
+    """Lines that the change adds: path -> line number -> text."""
+    red: TestReport
+    green: TestReport
+
+
+class Handed(Frozen):
+    """A commit that a coder made; empty when nothing was changed."""
+
+    commit: CommitId
+    bundle: BlobId
+    title: str
+    notes: str = ""

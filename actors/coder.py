@@ -1,0 +1,116 @@
+"""The coder: writes the failing test, then the code that makes it pass."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from actors.assignments import CodeJob, Handed
+from actors.player import Player, Task, listed, recalled_text, told
+from actors.sandbox.protocol import Sandbox
+from actors.tools.kits import coding_tools
+from orchestration.ids import BlobId, CommitId, StepGrant
+from orchestration.messages import Frozen, TreeRef
+
+PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
+
+
+GIT_SECONDS = 60.0
+
+
+class Written(Frozen):
+    """The coder's answer once the workspace holds its work."""
+
+    title: str = Field(min_length=1, max_length=72)
+    """The commit's title: imperative, lower case after a conventional prefix such as `feat:`."""
+    notes: str = ""
+    """What a reviewer should know: choices made, cases left out. A few sentences at most."""
+
+
+class Coder(Player):
+    """Owns one workspace per task; the test and the code of a task are written in the same one."""
+
+    role = "coder"
+
+    async def write_test(self, job: CodeJob, grant: StepGrant) -> Handed:
+        """A commit on `job.tree` with tests for the task and nothing else."""
+        return await self._write(job, grant, TEST_PHASE)
+
+    async def write_code(self, job: CodeJob, grant: StepGrant) -> Handed:
+        """A commit on `job.tree` that makes the frozen tests pass, heeding the feedback."""
+        return await self._write(job, grant, CODE_PHASE)
+
+    async def _write(self, job: CodeJob, grant: StepGrant, phase: str) -> Handed:
+        hands = self.hands
+        upstream = job.upstream.bundles if job.upstream else ()
+        start = TreeRef(commit=job.tree.commit, bundles=(*upstream, *job.tree.bundles))
+        sandbox = await hands.workspace(grant, start, task=job.task.id, role=self.role)
+        conflicts = await merge_upstream(sandbox, job.upstream) if job.upstream else ()
+        task = Task(PROMPT, task_text(job, phase, conflicts), Written)
+        written = await self.think(coding_tools, sandbox, task, job.brief, grant)
+        commit, bundle = await sandbox.git_export(job.tree.commit, message=written.title)
+        blob = await hands.journal.put_blob(bundle) if commit else BlobId("")
+        return Handed(
+            commit=CommitId(commit), bundle=blob, title=written.title, notes=written.notes
+        )
+
+
+async def merge_upstream(sandbox: Sandbox, upstream: TreeRef) -> tuple[str, ...]:
+    """Merge the moved integration branch into the workspace, once; the paths that conflict."""
+    merge = ["git", "merge", "--quiet", "--no-commit", "--no-ff", upstream.commit]
+    await sandbox.exec(merge, timeout_s=GIT_SECONDS)
+    unmerged = ["git", "diff", "--name-only", "--diff-filter=U", "-z"]
+    listing = await sandbox.exec(unmerged, timeout_s=GIT_SECONDS)
+    return tuple(p for p in listing.stdout.decode(errors="replace").split("\0") if p)
+
+
+TEST_PHASE = """Write the test for this task, and only the test.
+
+- Put it into a new test file of its own where the repository's layout allows: other tasks are
+  being worked on at the same time. Touch nothing but tests. The code that the task asks for does
+  not exist yet.
+- Cover each acceptance criterion. The new tests must run and fail now because the behaviour is
+  missing (a failed assertion, or a name that does not exist yet), not because of a mistake in the
+  test. Import names that do not exist yet inside the tests that need them, so that each test
+  fails by itself.
+- Tests that passed before must still pass. Do not skip, and do not expect failure.
+- Run them, see them fail for the right reason, then call `finish`."""
+
+CODE_PHASE = """Write the code that makes the frozen tests pass.
+
+- The tests of this task are in the workspace already and frozen: {tests}. Read them first.
+- Change what the task needs, docs and changelog included where the repository keeps them.
+- Run the whole suite before you call `finish`: everything that passed before must still pass."""
+
+
+def task_text(job: CodeJob, phase: str, conflicts: tuple[str, ...]) -> str:
+    """The task as the coder is told it."""
+    parts = [
+        told(job.brief),
+        f"# Your task: {job.task.title}\n\n{job.task.description}",
+        f"It is done when\n{listed(job.task.acceptance)}",
+        phase.format(tests=", ".join(job.test_files)) if job.test_files else phase,
+    ]
+    if job.task.files:
+        parts.append(f"Files expected to change: {', '.join(job.task.files)}")
+    if job.recalled:
+        parts.append(recalled_text(job.recalled))
+    if job.upstream is not None:
+        parts.append(MERGING.format(state=merge_state(conflicts)))
+    if job.feedback:
+        parts.append(
+            "# What the last round found wanting\n\nMend all of it, with the smallest change:\n"
+            f"{listed(job.feedback)}"
+        )
+    return "\n\n".join(parts)
+
+
+MERGING = """# Other work was merged meanwhile
+
+It has been merged into your workspace. {state} Keep what both sides mean to do."""
+
+
+def merge_state(conflicts: tuple[str, ...]) -> str:
+    """What is left to do after the merge."""
+    if not conflicts:
+        return "There is no textual conflict, but the merged tests fail: find out why."
+    return f"Resolve the conflict markers in: {', '.join(conflicts)}."

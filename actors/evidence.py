@@ -1,0 +1,120 @@
+"""The evidence bundle: what proves a delivery, as JSON that anyone can check again."""
+
+import json
+import platform
+from typing import Final
+
+from actors.memory import Lesson
+from orchestration import gates
+from orchestration.ids import CommitId, RunId
+from orchestration.messages import (
+    Dossier,
+    FeatureRequest,
+    Frozen,
+    TaskEvidence,
+    TestReport,
+    Usage,
+    Work,
+)
+from orchestration.workflow.journal import Journal, RecordKind
+
+SCHEMA: Final = 1
+PAGE = 1_000
+
+
+class Environment(Frozen):
+    """Where the proof was made."""
+
+    python: str
+    system: str
+
+
+class Evidence(Frozen):
+    """Everything claimed about one delivery."""
+
+    schema_version: int = SCHEMA
+    run_id: RunId
+    request: str
+    repository: str
+    base: CommitId
+    branch: str
+    commit: CommitId
+    models: tuple[str, ...]
+    """Who thought; a recording says `recording:` first."""
+    tasks: tuple[TaskEvidence, ...]
+    final: TestReport | None
+    usage: Usage
+    environment: Environment
+
+
+async def evidence_of(journal: Journal, dossier: Dossier, branch: str) -> Evidence:
+    """The evidence of a run that is about to be delivered."""
+    request = dossier.request
+    usage, models = await spent(journal, request.run_id)
+    return Evidence(
+        run_id=request.run_id,
+        request=request.text,
+        repository=request.repository,
+        base=request.base.commit,
+        branch=branch,
+        commit=dossier.tree.commit,
+        models=models,
+        tasks=tuple(task_evidence(work) for work in dossier.works),
+        final=dossier.final,
+        usage=usage,
+        environment=Environment(python=platform.python_version(), system=platform.platform()),
+    )
+
+
+def task_evidence(work: Work) -> TaskEvidence:
+    """What proves one task. Only a merged task can be asked for it."""
+    test, red, patch, green = work.test, work.red, work.patch, work.green
+    review, audit, merged = work.review, work.audit, work.merged
+    if not (test and red and patch and green and review and audit and merged):
+        raise ValueError(f"task {work.task.id} was never merged")
+    return TaskEvidence(
+        task=work.task,
+        test_commit=test.tree.commit,
+        commit=patch.tree.commit,
+        merged=merged.commit,
+        test_files=gates.freeze(test),
+        red=red,
+        green=green,
+        review=review,
+        audit=audit,
+    )
+
+
+async def spent(journal: Journal, run_id: RunId) -> tuple[Usage, tuple[str, ...]]:
+    """What a run's model calls cost, and which models answered."""
+    usage, models, after = Usage(), set[str](), 0
+    while page := await journal.read(run_id, after=after, kinds=[RecordKind.TURN], limit=PAGE):
+        after = page[-1].seq
+        for reply in (json.loads(record.body).get("reply") for record in page):
+            if reply:
+                usage += Usage.model_validate(reply["usage"])
+                models.add(reply["model"])
+    return usage, tuple(sorted(models))
+
+
+def summary_of(dossier: Dossier) -> str:
+    """One line a task, for people."""
+    lines = [f"{work.task.id}: {work.task.title}" for work in dossier.works]
+    final = dossier.final
+    if final is not None:
+        passed = "passes" if final.exit_code == 0 else f"ends with exit code {final.exit_code}"
+        lines.append(f"The whole suite {passed} on the branch (`{final.command}`).")
+    return "\n".join(lines)
+
+
+def lesson_of(work: Work, request: FeatureRequest) -> Lesson:
+    """What a merged task teaches later runs. Its key makes a repeat replace it."""
+    patch = work.patch
+    said = work.review.summary if work.review else ""
+    return Lesson(
+        key=f"{request.run_id}/{work.task.id}",
+        problem=f"{work.task.title}\n{work.task.description}",
+        fix=f"{patch.title}\n{patch.notes}\n{said}" if patch else "",
+        commit=patch.tree.commit if patch else "",
+        files=patch.paths if patch else (),
+    )

@@ -1,0 +1,103 @@
+"""Pools: workers are leased, replaced when dead, made on demand, let go when idle.
+
+A pool knows nothing of Ray: it is given a function that makes a worker and one that ends it.
+Slots are numbered once and for all; slot `n` belongs to the worker at place `n // slots`. Who holds
+a slot's number holds the slot, so that no slot can be leased twice.
+"""
+
+import asyncio
+import heapq
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+from orchestration.errors import UsageError, WorkerLostError
+
+W = TypeVar("W", covariant=True)
+
+
+class Pool(Generic[W]):
+    """At most `limit` workers of `slots` slots each, made when first needed.
+
+    Waiters are served in order. A lease whose body raises `WorkerLostError` takes its worker out of
+    the pool; the next lease of its place gets a new one.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], Awaitable[W]],
+        end: Callable[[W], Awaitable[None]],
+        *,
+        limit: int,
+        slots: int = 1,
+    ) -> None:
+        if limit < 1 or slots < 1:
+            raise UsageError(f"a pool of {limit} workers with {slots} slots", "use 1 or more")
+        self._make, self._end, self._slots = make, end, slots
+        self._permits = asyncio.Semaphore(limit * slots)
+        self._free = list(range(limit * slots))
+        self._workers: dict[int, asyncio.Task[W]] = {}
+        self._made = 0
+        self._closed = False
+
+    @property
+    def size(self) -> int:
+        """Workers alive or being made."""
+        return len(self._workers)
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncGenerator[W, None]:
+        """A worker for the time of the block.
+
+        Raises:
+            WorkerLostError: from the block, or because the pool is closed.
+        """
+        async with self._permits:
+            slot = heapq.heappop(self._free)
+            place = slot // self._slots
+            try:
+                yield await self._worker(place)
+            except WorkerLostError:
+                await self._drop(place)
+                raise
+            finally:
+                heapq.heappush(self._free, slot)
+
+    async def release_idle(self) -> int:
+        """End the workers all of whose slots are free; returns how many."""
+        free = [slot // self._slots for slot in self._free]
+        idle = [place for place in self._workers if free.count(place) == self._slots]
+        for place in idle:
+            await self._drop(place)
+        return len(idle)
+
+    async def close(self) -> None:
+        """End every worker, leased or not. Idempotent."""
+        self._closed = True
+        for place in list(self._workers):
+            await self._drop(place)
+
+    async def _worker(self, place: int) -> W:
+        if self._closed:
+            raise WorkerLostError("the pool is closed")
+        if place not in self._workers:
+            self._made += 1
+            self._workers[place] = asyncio.ensure_future(self._make(self._made))
+        making = self._workers[place]
+        try:
+            # Shielded: a cancelled waiter must not take the worker from the others.
+            return await asyncio.shield(making)
+        except Exception:
+            if self._workers.get(place) is making:
+                del self._workers[place]
+            raise
+
+    async def _drop(self, place: int) -> None:
+        making = self._workers.pop(place, None)
+        if making is None:
+            return
+        if not making.done():
+            making.cancel()
+        await asyncio.wait([making])
+        if not making.cancelled() and making.exception() is None:
+            await self._end(making.result())

@@ -1,0 +1,158 @@
+"""The only file that makes Ray actors: names, resources, restarts.
+
+Players are children of their run's supervisor and die with it. Supervisors and residents are
+detached: they outlive the driver that made them.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import TypeVar
+
+import ray
+from ray.actor import exit_actor
+
+from actors.architect import Architect
+from actors.coder import Coder
+from actors.handles import (
+    ActorHandle,
+    ArchitectHandle,
+    CoderHandle,
+    PlayerHandle,
+    ReviewerHandle,
+    SecurityHandle,
+    SupervisorHandle,
+)
+from actors.hands import Setup
+from actors.player import Player
+from actors.pool import Pool
+from actors.ports import Pools
+from actors.resident import Resident
+from actors.reviewer import Reviewer
+from actors.security import SecurityAnalyst
+from actors.supervisor import StageSetup, Supervisor
+from orchestration.ids import RunId
+
+NAMESPACE = "manta"
+CPUS = {"supervisor": 0.05, "resident": 0.05, "player": 0.1}
+"""Small but not zero: an actor of zero CPUs neither makes a cluster grow nor spreads over it."""
+P = TypeVar("P", bound=PlayerHandle)
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentSpec:
+    """A long-lived actor.
+
+    Its name carries a hash of the build and of what it was opened with, so that a later job never
+    talks to old code or to someone else's configuration.
+    """
+
+    kind: str
+    """What people see, such as `checkpoints`; also the class name in the dashboard."""
+    entry: str
+    arguments: tuple[object, ...]
+    build: str
+
+    @property
+    def name(self) -> str:
+        text = repr((self.entry, self.arguments, self.build))
+        return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+class RunningSupervisor(Supervisor):
+    """A supervisor in its actor: goes on by itself after Ray restarted it, leaves when done."""
+
+    def __init__(self, run_id: RunId, setup: StageSetup) -> None:
+        context = ray.get_runtime_context()
+        super().__init__(run_id, setup, owner=f"supervisor {context.get_actor_id()}")
+        self._me: ActorHandle = context.current_actor
+        if context.was_current_actor_reconstructed:
+            self._me.start.remote(None, False)
+
+    async def leave_when_done(self) -> None:
+        """End this actor for good once nothing is left to drive."""
+        await self.finished()
+        exit_actor()
+
+
+def start_supervisor(run_id: RunId, setup: StageSetup) -> SupervisorHandle:
+    """The run's supervisor, made or found."""
+    name = f"supervisor:{run_id}"
+    actor = (
+        ray.remote(RunningSupervisor)
+        .options(
+            name=name,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=0,
+            num_cpus=CPUS["supervisor"],
+        )
+        .remote(run_id, setup)
+    )
+    return SupervisorHandle(actor, name)
+
+
+def find_supervisor(run_id: RunId) -> SupervisorHandle | None:
+    """The run's supervisor if one is alive."""
+    name = f"supervisor:{run_id}"
+    try:
+        return SupervisorHandle(ray.get_actor(name, namespace=NAMESPACE), name)
+    except ValueError:
+        return None
+
+
+def start_resident(spec: ResidentSpec) -> ActorHandle:
+    """A resident's actor, made or found."""
+    housing = type(spec.kind.capitalize(), (Resident,), {"__doc__": Resident.__doc__})
+    return (
+        ray.remote(housing)
+        .options(
+            name=spec.name,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=10_000,
+            num_cpus=CPUS["resident"],
+        )
+        .remote(spec.name, spec.entry, spec.arguments)
+    )
+
+
+def open_pools(run_id: RunId, setup: Setup, *, coders: int, reviewers: int) -> Pools:
+    """A run's pools of Ray actors."""
+    return Pools(
+        architects=_pool(run_id, setup, Architect, ArchitectHandle, limit=1),
+        coders=_pool(run_id, setup, Coder, CoderHandle, limit=coders),
+        reviewers=_pool(run_id, setup, Reviewer, ReviewerHandle, limit=reviewers),
+        analysts=_pool(run_id, setup, SecurityAnalyst, SecurityHandle, limit=reviewers),
+    )
+
+
+def _pool(
+    run_id: RunId, setup: Setup, player: type[Player], handle: type[P], *, limit: int
+) -> Pool[P]:
+    async def make(number: int) -> P:
+        name = f"{player.role}-{number}"
+        actor = (
+            ray.remote(player)
+            .options(
+                name=f"{name}:{run_id}",
+                namespace=NAMESPACE,
+                get_if_exists=False,
+                max_restarts=0,
+                max_task_retries=0,
+                num_cpus=CPUS["player"],
+            )
+            .remote(name, setup)
+        )
+        made = handle(actor, f"{name}:{run_id}")
+        await made.ready()
+        return made
+
+    async def end(worker: P) -> None:
+        ray.kill(worker.actor, no_restart=True)
+
+    return Pool(make, end, limit=limit)

@@ -1,0 +1,131 @@
+"""The supervisor: drives one run's workflow over the run's team, and leaves when it may."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from actors.ports import MemoryPort, Pools
+from actors.run_repository import RunRepository
+from actors.sandbox.protocol import SandboxProvider
+from actors.team import Team, head_of
+from orchestration.clock import Clock
+from orchestration.delivery import delivery, unplayed
+from orchestration.errors import NotFoundError, RunOwnedError, WorkerLostError
+from orchestration.ids import RunId
+from orchestration.messages import FeatureRequest
+from orchestration.workflow.engine import Engine
+from orchestration.workflow.journal import Journal, RunStatus
+from orchestration.workflow.outcome import RunOutcome, input_of
+from orchestration.workflow.retry import Retry
+
+PLAYERS_DIE = Retry(attempts=6, delay_s=0.2, on=(WorkerLostError,))
+"""A player's death is worth another attempt on another one; what it journaled is kept."""
+POLL_S = 0.05
+TITLE = 80
+
+
+@dataclass
+class Stage:
+    """What one run plays on. Opened in the supervisor's process."""
+
+    journal: Journal
+    pools: Pools
+    memory: MemoryPort
+    sandboxes: SandboxProvider
+    repositories: Path
+    """Directory of bare repositories, one per run."""
+    clock: Clock
+
+    async def close(self) -> None:
+        await self.pools.close()
+        await self.sandboxes.close()
+        await self.journal.close()
+
+
+class StageSetup(Protocol):
+    """Opens the stage of a run. Picklable, holds no secret."""
+
+    async def stage(self, run_id: RunId) -> Stage: ...
+
+
+class Supervisor:
+    """Plain class: one object per run. Constructing one does nothing and cannot fail."""
+
+    def __init__(self, run_id: RunId, setup: StageSetup, *, owner: str) -> None:
+        self.run_id, self.owner = run_id, owner
+        self._setup = setup
+        self._driving: asyncio.Task[RunOutcome] | None = None
+        self._journal: Journal | None = None
+
+    def __repr__(self) -> str:
+        return f"supervisor:{self.run_id}"
+
+    async def start(self, request: FeatureRequest | None, take_over: bool = False) -> None:
+        """Begin driving in the background: a new run by its request, or one that exists.
+
+        Returns once the run is owned, so that who asked hears of a refusal.
+
+        Raises:
+            RunOwnedError: this supervisor drives it already, or somebody else does.
+        """
+        if self._driving is not None and not self._driving.done():
+            if request is not None:
+                return
+            raise RunOwnedError(
+                f"run {self.run_id} is already being driven by {self!r}",
+                f"follow it with `manta watch {self.run_id}`",
+            )
+        self._driving = asyncio.ensure_future(self._drive(request, take_over))
+        while not self._driving.done() and not await self._is_owned():
+            await asyncio.wait([self._driving], timeout=POLL_S)
+        if self._driving.done():
+            self._driving.result()
+
+    async def finished(self) -> None:
+        """Return once there is nothing left to drive."""
+        if self._driving is not None:
+            await asyncio.wait([self._driving])
+
+    async def _is_owned(self) -> bool:
+        if self._journal is None:
+            return False
+        try:
+            info = await self._journal.info(self.run_id)
+        except NotFoundError:
+            return False
+        return info.owner == self.owner and info.status is RunStatus.RUNNING
+
+    async def _drive(self, request: FeatureRequest | None, take_over: bool) -> RunOutcome:
+        stage = await self._setup.stage(self.run_id)
+        try:
+            self._journal = stage.journal
+            begun = request is None
+            request = request or await input_of(stage.journal, unplayed(), self.run_id)
+            team = await assemble(stage, request)
+            workflow = delivery(team, request.limits, PLAYERS_DIE)
+            engine = Engine(stage.journal, owner=self.owner, clock=stage.clock)
+            if begun:
+                outcome = await engine.resume(workflow, self.run_id, take_over=take_over)
+            else:
+                title = request.text.splitlines()[0][:TITLE]
+                outcome = await engine.start(workflow, request, run_id=self.run_id, title=title)
+            if outcome.status.ended:
+                await stage.sandboxes.sweep({"run": self.run_id})
+            return outcome
+        finally:
+            self._journal = None
+            await stage.close()
+
+
+async def assemble(stage: Stage, request: FeatureRequest) -> Team:
+    """The run's team over its repository, which is rebuilt from the journal if it is gone."""
+    path = stage.repositories / f"{request.run_id}.git"
+    return Team(
+        request,
+        head=await head_of(stage.journal, request),
+        repository=await RunRepository.open(path, stage.journal),
+        journal=stage.journal,
+        pools=stage.pools,
+        memory=stage.memory,
+    )

@@ -1,0 +1,269 @@
+"""One run's team: the crew of the score, played by pooled workers over the run's own repository."""
+
+import asyncio
+from collections import defaultdict
+
+from actors.assignments import Brief, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
+from actors.evidence import evidence_of, lesson_of, summary_of
+from actors.memory import SourceFile
+from actors.ports import MemoryPort, Pools
+from actors.run_repository import RunRepository
+from actors.tools.text import neutralise
+from orchestration import gates
+from orchestration.errors import MantaError
+from orchestration.messages import (
+    CodeTask,
+    Delivery,
+    Dossier,
+    FeatureRequest,
+    Frozen,
+    Patch,
+    Plan,
+    Recollection,
+    Review,
+    TestReport,
+    TreeRef,
+    Work,
+)
+from orchestration.workflow.facts import read_output
+from orchestration.workflow.journal import Journal, RecordKind
+from orchestration.workflow.step import StepContext
+
+MERGED = "merged"
+"""Key of the recorded effect by which the integration branch moves."""
+INDEXED = 400_000
+"""Bytes of the largest file that memory keeps."""
+
+
+class Merged(Frozen):
+    """What one attempt to merge came to."""
+
+    tree: TreeRef | None = None
+    trouble: tuple[str, ...] = ()
+
+
+class Team:
+    """Implements the score's `Crew`."""
+
+    def __init__(
+        self,
+        request: FeatureRequest,
+        *,
+        head: TreeRef,
+        repository: RunRepository,
+        journal: Journal,
+        pools: Pools,
+        memory: MemoryPort,
+    ) -> None:
+        self.request = request
+        self.repository, self.journal = repository, journal
+        self.pools, self.memory = pools, memory
+        self.brief = Brief(
+            request=request.text,
+            repository=request.repository,
+            guidance=request.guidance,
+            limits=request.limits,
+            test_command=request.test_command,
+        )
+        self._head = head
+        self._merging = asyncio.Lock()
+        self._reports: dict[str, TestReport] = {}
+        self._testing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    # --- planning ------------------------------------------------------------------------------
+
+    async def recall(self, dossier: Dossier, ctx: StepContext, /) -> tuple[Recollection, ...]:
+        try:
+            await self._index(dossier.tree)
+        except MantaError as error:
+            await ctx.note(f"memory could not be brought up to date: {error}")
+        query = "\n".join((self.request.text, *dossier.notes))
+        report = await self.memory.recall(self.request.repository, query)
+        await ctx.note(report.note or f"memory: {len(report.found)} pieces recalled")
+        return report.found
+
+    async def plan(self, dossier: Dossier, ctx: StepContext, /) -> Plan:
+        async with self.pools.architects.lease() as architect:
+            return await architect.plan(PlanJob(brief=self.brief, dossier=dossier), ctx.grant)
+
+    # --- building ------------------------------------------------------------------------------
+
+    async def begin(self, task: CodeTask, ctx: StepContext, /) -> Work:
+        return Work(task=task, base=self._head)
+
+    async def write_test(self, work: Work, ctx: StepContext, /) -> Patch:
+        job = CodeJob(brief=self.brief, task=work.task, tree=work.base, feedback=work.feedback)
+        async with self.pools.coders.lease() as coder:
+            handed = await coder.write_test(job, ctx.grant)
+        return await self._patch(work, work.base, handed)
+
+    async def write_code(self, work: Work, ctx: StepContext, /) -> Patch:
+        """On top of the test, or of the last round's code; with what was merged meanwhile."""
+        if work.test is None:
+            raise ValueError("code before its test")
+        start = work.patch.tree if work.patch else work.test.tree
+        moved = work.patch is not None and work.patch.base != work.base
+        upstream = work.base if moved else None
+        job = CodeJob(
+            brief=self.brief,
+            task=work.task,
+            tree=start,
+            upstream=upstream,
+            feedback=work.feedback,
+            test_files=work.test.paths,
+        )
+        async with self.pools.coders.lease() as coder:
+            handed = await coder.write_code(job, ctx.grant)
+        return await self._patch(work, start, handed, upstream)
+
+    async def verify(self, tree: TreeRef, ctx: StepContext, /) -> TestReport:
+        content = await self.repository.content(tree)
+        async with self._testing[content]:
+            if content not in self._reports:
+                async with self.pools.reviewers.lease() as reviewer:
+                    job = VerifyJob(brief=self.brief, tree=tree)
+                    self._reports[content] = await reviewer.verify(job, ctx.grant)
+        return self._reports[content].model_copy(update={"commit": tree.commit})
+
+    async def review(self, work: Work, ctx: StepContext, /) -> Review:
+        job = await self._examine(work)
+        async with self.pools.reviewers.lease() as reviewer:
+            return await reviewer.review(job, ctx.grant)
+
+    async def audit(self, work: Work, ctx: StepContext, /) -> Review:
+        job = await self._examine(work)
+        async with self.pools.analysts.lease() as analyst:
+            return await analyst.audit(job, ctx.grant)
+
+    # --- merging and delivering ------------------------------------------------------------------
+
+    async def merge(self, work: Work, ctx: StepContext, /) -> Work:
+        async with self._merging:
+            head = self._head
+            merged = await ctx.effect(MERGED, lambda: self._merge(work, head, ctx), Merged)
+            if merged.tree is not None:
+                self._head = merged.tree
+                return work.having(merged=merged.tree, feedback=())
+            test = await self._rebased(work, head)
+            return work.having(feedback=merged.trouble, base=head, test=test)
+
+    async def integrated(self, ctx: StepContext, /) -> TreeRef:
+        return self._head
+
+    async def diff(self, dossier: Dossier, ctx: StepContext, /) -> str:
+        diff = await self.repository.diff(self.request.base, dossier.tree)
+        return f"{summary_of(dossier)}\n\n{neutralise(diff)}"
+
+    async def deliver(self, dossier: Dossier, ctx: StepContext, /) -> Delivery:
+        branch = f"manta/{self.request.run_id}"
+        bundle = await self.repository.bundle(self.request.base, dossier.tree, branch)
+        evidence = await evidence_of(self.journal, dossier, branch)
+        delivery = Delivery(
+            run_id=self.request.run_id,
+            branch=branch,
+            tree=dossier.tree,
+            bundle=await self.journal.put_blob(bundle),
+            evidence=await self.journal.put_blob(evidence.model_dump_json(indent=1).encode()),
+            summary=summary_of(dossier),
+        )
+        try:
+            await self._learn(dossier)
+        except MantaError as error:
+            await ctx.note(f"memory could not learn from this run: {error}")
+        return delivery
+
+    # --- pieces ----------------------------------------------------------------------------------
+
+    async def _patch(
+        self, work: Work, start: TreeRef, handed: Handed, upstream: TreeRef | None = None
+    ) -> Patch:
+        """What a coder handed in, as a commit of ours. No change is a patch without changes."""
+        tree = start
+        if handed.commit:
+            message = f"{handed.title}\n\n{handed.notes}\n\n{self._trailers(work.task)}"
+            theirs = start.plus(handed.commit, handed.bundle)
+            parents = (upstream.commit,) if upstream else ()
+            tree = await self.repository.adopt(start, theirs, message, parents)
+        return await self.repository.patch(work.base, tree, handed.title, handed.notes)
+
+    async def _merge(self, work: Work, head: TreeRef, ctx: StepContext) -> Merged:
+        """A merge commit on `head` whose tree has been tested, or the reasons against it."""
+        patch, test, red = work.patch, work.test, work.red
+        if patch is None or test is None or red is None:
+            raise ValueError("a merge without its proof")
+        message = f"Merge task {work.task.id}: {work.task.title}\n\n{self._trailers(work.task)}"
+        tree, conflicts = await self.repository.merge(head, patch.tree, message)
+        if tree is None:
+            return Merged(
+                trouble=(f"Merging with others' work conflicts in: {', '.join(conflicts)}.",)
+            )
+        before, after = await self.verify(head, ctx), await self.verify(tree, ctx)
+        changed = patch.settings_changed
+        verdict = gates.green_gate(
+            gates.freeze(test), patch, before, after, red, settings_changed=changed
+        )
+        if not verdict.passed:
+            return Merged(trouble=("Merged with others' work, it fails.", *verdict.reasons))
+        return Merged(tree=tree)
+
+    async def _rebased(self, work: Work, head: TreeRef) -> Patch | None:
+        """The frozen tests as they stand on the moved branch; unchanged where they conflict."""
+        test = work.test
+        if test is None:
+            return None
+        message = f"{test.title}\n\n{self._trailers(work.task)}"
+        tree, _ = await self.repository.merge(head, test.tree, message)
+        if tree is None:
+            return test
+        return await self.repository.patch(head, tree, test.title, test.notes)
+
+    async def _examine(self, work: Work) -> ExamineJob:
+        patch, red, green = work.patch, work.red, work.green
+        if patch is None or red is None or green is None:
+            raise ValueError("a review without its proof")
+        return ExamineJob(
+            brief=self.brief,
+            task=work.task,
+            base=work.base.commit,
+            tree=patch.tree,
+            diff=await self.repository.diff(work.base, patch.tree),
+            changes=patch.changes,
+            added=await self.repository.added_lines(work.base, patch.tree),
+            red=red,
+            green=green,
+        )
+
+    async def _index(self, tree: TreeRef) -> None:
+        """Bring memory up to date with the files of a tree: only what changed is sent."""
+        name = self.request.repository
+        known = await self.memory.manifest(name)
+        entries = await self.repository.files(tree)
+        wanted = {e.path: e for e in entries if e.mode.startswith("100") and e.size <= INDEXED}
+        files = {
+            path: SourceFile(entry.blob, await self.repository.text(tree.commit, path))
+            for path, entry in wanted.items()
+            if known.get(path) != entry.blob
+        }
+        removed = [path for path in known if path not in wanted]
+        if files or removed:
+            await self.memory.index(name, tree.commit, files, removed)
+
+    async def _learn(self, dossier: Dossier) -> None:
+        """Lessons of this run for later ones."""
+        await self._index(dossier.tree)
+        for work in dossier.works:
+            await self.memory.remember(self.request.repository, lesson_of(work, self.request))
+
+    def _trailers(self, task: CodeTask) -> str:
+        return f"Manta-Run: {self.request.run_id}\nManta-Task: {task.id}"
+
+
+async def head_of(journal: Journal, request: FeatureRequest) -> TreeRef:
+    """The integration branch, as the recorded merges have it."""
+    head = request.base
+    for record in await journal.read(request.run_id, kinds=[RecordKind.EFFECT]):
+        facts, text = read_output(record.body)
+        if facts["key"] == MERGED:
+            body = await journal.get_blob(text.blob) if text.blob else text.inline or "{}"
+            head = Merged.model_validate_json(body).tree or head
+    return head

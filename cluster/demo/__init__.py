@@ -1,0 +1,1 @@
+"""The bundled sample: a small repository, a request, and a recording of models at work on it."""

@@ -1,0 +1,250 @@
+"""The doctor: looks at this machine and these settings, and says how to fix what is wrong.
+
+Every check is data (`Check`), and none raises. Checks are told apart in three kinds: the machine
+(quick), the state directory and cluster (quick), and what has to be tried to be known (sandbox,
+models, memory: seconds, side by side).
+"""
+
+import asyncio
+import importlib
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from actors.sandbox.opening import open_provider
+from actors.sandbox.protocol import Check
+from cluster.connection import probe
+from cluster.intake import routes_of
+from cluster.local_cluster import cluster_status, named_cluster
+from cluster.mounts import file_system_of
+from cluster.settings import Settings
+from cluster.sources import load_settings, unknown_variables
+from orchestration.errors import MantaError
+
+PYTHON = (3, 11)
+GIT = (2, 38)
+"""The first git that merges on objects alone (`merge-tree --write-tree`)."""
+RAY = "2.60.0"
+"""The version whose ways `cluster.connection` and `cluster.keeper` know."""
+SAFE_SQLITE = (3, 51, 3)
+FREE_BYTES = 2 * 1024**3
+NETWORK_FILE_SYSTEMS = re.compile(r"nfs\d?|cifs|smb\d?|9p|afs|ceph|glusterfs|lustre|fuse\..*")
+PATIENCE_S = 60.0
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """All checks, in the order in which a person would fix them."""
+    quick = (python, platform, git, ray_version, sqlite, variables)
+    checks = [check() for check in quick]
+    checks += await asyncio.to_thread(state_directory, settings.state_dir)
+    checks.append(await asyncio.to_thread(cluster, settings))
+    tried = (("sandbox", sandbox(settings)), ("model", models(settings)), ("memory", memory()))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_bounded(name, work)) for name, work in tried]
+    return [*checks, *(check for task in tasks for check in task.result())]
+
+
+# --- the machine ---------------------------------------------------------------------------------
+
+
+def python() -> Check:
+    """Python is new enough."""
+    found = sys.version_info[:3]
+    return Check(
+        "python", found >= PYTHON, f"{_dotted(found)} at {sys.executable}",
+        "install Python 3.11 or newer and set up again: make PYTHON=python3.12 setup",
+    )  # fmt: skip
+
+
+def platform() -> Check:
+    """The local cluster's keeper and the local sandbox need Linux."""
+    return Check(
+        "system", sys.platform == "linux", sys.platform,
+        "elsewhere name a Ray cluster (--address) and a remote sandbox level",
+    )  # fmt: skip
+
+
+def git(find: Callable[[str], str | None] = shutil.which) -> Check:
+    """Git is there and new enough."""
+    fix = f"install git {_dotted(GIT)} or newer: apt-get install git"
+    path = find("git")
+    if path is None:
+        return Check("git", False, "not found on PATH", fix)
+    said = _words_of(path, "--version")
+    number = tuple(int(part) for part in re.findall(r"\d+", said)[:3])
+    return Check("git", number >= GIT, said or f"{path} does not run", fix)
+
+
+def ray_version() -> Check:
+    """Ray is the version that Manta knows."""
+    try:
+        found = version("ray")
+    except PackageNotFoundError:
+        found = "not installed"
+    return Check("ray", found == RAY, found, f"install the locked one: pip install ray=={RAY}")
+
+
+def sqlite() -> Check:
+    """A note: older versions lose data when two connections write, and ours is always one."""
+    found = sqlite3.sqlite_version_info
+    old = "" if found >= SAFE_SQLITE else "; safe, as the store is its only writer"
+    return Check("sqlite", True, f"{_dotted(found)}{old}")
+
+
+def variables() -> Check:
+    """No environment variable that looks like ours is misspelt."""
+    unknown = unknown_variables(os.environ)
+    meant = [f"{name} (meant: {near})" if near else name for name, near in unknown.items()]
+    detail = ", ".join(meant) or "none unknown"
+    return Check("environment", not unknown, detail, "see .env.example for the names")
+
+
+# --- the state directory and the cluster ---------------------------------------------------------
+
+
+def state_directory(path: Path) -> list[Check]:
+    """It can be written to, has room, and lies on a disk of this machine."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(b"x")
+            os.fsync(file.fileno())
+    except OSError as error:
+        fix = "choose another one: --state-dir or MANTA_STATE_DIR"
+        return [Check("state directory", False, f"{path}: {error.strerror}", fix)]
+    free = shutil.disk_usage(path).free
+    kind = file_system_of(path)
+    return [
+        Check("state directory", True, str(path)),
+        Check(
+            "free space", free >= FREE_BYTES, f"{free / 1024**3:.1f} GB",
+            "free some, or move the state directory: MANTA_STATE_DIR",
+        ),
+        Check(
+            "file system", not NETWORK_FILE_SYSTEMS.fullmatch(kind), kind,
+            "SQLite loses data on network file systems: put MANTA_STATE_DIR on a local disk",
+        ),
+    ]  # fmt: skip
+
+
+def cluster(settings: Settings) -> Check:
+    """The named cluster answers; the local one may as well be down."""
+    if settings.address:
+        try:
+            probe(named_cluster(settings.address))
+        except MantaError as error:
+            return Check("cluster", False, error.what, error.fix)
+        return Check("cluster", True, f"{settings.address} answers")
+    running = cluster_status(settings.state_dir)
+    detail = f"up at {running.address}, dashboard {running.dashboard_url}" if running else "down"
+    return Check("cluster", True, f"local, {detail}")
+
+
+# --- what has to be tried -----------------------------------------------------------------------
+
+
+async def sandbox(settings: Settings) -> list[Check]:
+    """The chosen level passes its self-test."""
+    tools = [str(path) for path in settings.toolchains]
+    missing = [path for path in settings.toolchains if not path.is_dir()]
+    root = settings.state_dir / "sandboxes"
+    try:
+        provider = await open_provider(settings.sandbox, root, tools)
+    except MantaError as error:
+        return [Check("sandbox", False, error.what, error.fix)]
+    await provider.close()
+    detail = f"level {settings.sandbox} works"
+    if settings.sandbox == "none":
+        detail = "level none: agents' commands run unprotected on this machine"
+    return [
+        Check("sandbox", True, detail),
+        Check(
+            "toolchains", not missing, ", ".join(tools) or "none",
+            f"not a directory: {', '.join(map(str, missing))}",
+        ),
+    ]  # fmt: skip
+
+
+async def models(settings: Settings) -> list[Check]:
+    """Every role's model is known and its key is there. Nothing is sent."""
+    try:
+        routes = routes_of(settings)
+    except MantaError:
+        fix = "name one: --model PROVIDER/NAME or MANTA_MODEL (manta demo needs none)"
+        return [Check("model", False, "no model is named", fix)]
+    room = await asyncio.to_thread(importlib.import_module, "actors.models.litellm")
+    gateway = room.LitellmGateway(routes)
+    checks: list[Check] = []
+    for role in ("architect", "coder", "reviewer", "security"):
+        try:
+            checks.append(Check(f"model of the {role}", True, await gateway.check(role)))
+        except MantaError as error:
+            checks.append(Check(f"model of the {role}", False, error.what, error.fix))
+    return checks
+
+
+async def memory() -> list[Check]:
+    """Milvus can be imported: in a process of its own, for it is large."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-W", "ignore", "-c", "import pymilvus, milvus_lite",
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        _, said = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    words = said.decode("utf-8", "replace").strip().splitlines()
+    detail = words[-1] if process.returncode and words else "Milvus Lite can be imported"
+    fix = "install the locked packages again: make setup (runs go on without memory meanwhile)"
+    return [Check("memory", process.returncode == 0, detail, fix)]
+
+
+async def _bounded(name: str, work: Coroutine[None, None, list[Check]]) -> list[Check]:
+    """A check that hangs or breaks is a finding, not the end of the examination."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await work
+    except TimeoutError:
+        return [Check(name, False, f"no answer within {PATIENCE_S:.0f} s", "look at its logs")]
+    except Exception as error:  # noqa: BLE001 - a door: whatever is wrong here is what we look for
+        return [Check(name, False, f"{type(error).__name__}: {error}", "report this")]
+
+
+def main() -> None:
+    """`python -P -m cluster.doctor LEVEL`: whether this machine can be a node with that level."""
+    level = sys.argv[1] if len(sys.argv) > 1 else None
+    checks = asyncio.run(sandbox(load_settings({"sandbox": level}).settings))
+    for check in checks:
+        sys.stdout.write(f"{check.name}: {check.detail}\n")
+        if not check.ok:
+            sys.stdout.write(f"  fix: {check.fix}\n")
+    sys.exit(not all(check.ok for check in checks))
+
+
+def _words_of(*command: str) -> str:
+    """What a quick command prints; empty if it fails."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10, cwd="/"
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Watching a run from a door, and bringing its branch home when it ends."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from actors.git import source
+from orchestration.delivery import unplayed
+from orchestration.errors import InfrastructureError
+from orchestration.events import Event, EventSink, event_of
+from orchestration.ids import RunId
+from orchestration.messages import Delivery
+from orchestration.workflow.journal import Journal, RunInfo, RunStatus
+from orchestration.workflow.outcome import RunOutcome, input_of, outcome_of
+
+POLL_S = 1.0
+ABANDONED_S = 10.0
+"""Seconds after a lease's end from which on nobody is taken to drive the run."""
+
+
+async def events(journal: Journal, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Event]:
+    """A run's events from `after` on, until it is no longer driven.
+
+    Raises:
+        InfrastructureError: nobody drives it any more although it has not ended.
+    """
+    while True:
+        info = await journal.info(run_id)
+        while records := await journal.read(run_id, after=after, limit=500):
+            after = records[-1].seq
+            for event in map(event_of, records):
+                if event is not None:
+                    yield event
+        if info.status not in {RunStatus.RUNNING, RunStatus.PENDING}:
+            return
+        refuse_abandoned(info)
+        await journal.wait(run_id, after=after, timeout_s=POLL_S)
+
+
+def refuse_abandoned(info: RunInfo) -> None:
+    """Raise when the lease ended a while ago."""
+    if info.lease_until and time.time() > info.lease_until + ABANDONED_S:
+        raise InfrastructureError(
+            f"nobody drives run {info.run_id} any more", f"go on with `manta resume {info.run_id}`"
+        )
+
+
+async def follow(journal: Journal, run_id: RunId, sink: EventSink, *, after: int = 0) -> RunOutcome:
+    """Show a run until it ends or waits for a person; deliver its branch if it can be."""
+    async for event in events(journal, run_id, after=after):
+        await sink.emit(event)
+    return await outcome_of(journal, unplayed(), run_id)
+
+
+async def bring_home(journal: Journal, run_id: RunId) -> tuple[Delivery, Path] | None:
+    """A finished run's branch as a new ref in the repository it came from, if that is here.
+
+    None when the run is not delivered, or its repository is elsewhere: then see `manta fetch`.
+    """
+    delivery = await delivered(journal, run_id)
+    request = await input_of(journal, unplayed(), run_id)
+    origin = Path(request.origin)
+    if delivery is None or not (origin.is_absolute() and await asyncio.to_thread(origin.exists)):
+        return None
+    await fetch(journal, delivery, origin, delivery.branch)
+    return delivery, origin
+
+
+async def delivered(journal: Journal, run_id: RunId) -> Delivery | None:
+    """What a run delivered, or None if it has not."""
+    outcome = await outcome_of(journal, unplayed(), run_id)
+    if outcome.status is not RunStatus.DONE or outcome.output is None:
+        return None
+    return Delivery.model_validate(outcome.output)
+
+
+async def fetch(journal: Journal, delivery: Delivery, repository: Path, branch: str) -> None:
+    """Make `branch` in a repository. Its working tree, index, hooks and config stay untouched."""
+    bundle = await journal.get_blob(delivery.bundle)
+    await source.deliver(repository, bundle, branch, delivery.tree.commit)

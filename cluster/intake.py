@@ -1,0 +1,135 @@
+"""At the door: words and a repository become a `FeatureRequest`, or an error that says how to mend it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from actors.git.repository import BareRepository
+from actors.git.source import Source, open_source
+from actors.models.routing import Routes, parse_routes
+from actors.runners.suite import detect
+from cluster.brain import Brain
+from cluster.settings import Settings
+from orchestration.errors import NotFoundError, UsageError
+from orchestration.ids import RunId, new_run_id, parse_run_id
+from orchestration.messages import FeatureRequest, TreeRef
+from orchestration.workflow.journal import Journal
+
+REQUEST_LIMIT = 20_000
+"""Characters. A longer request belongs into a file of the repository that the request names."""
+GUIDES = ("AGENTS.md", "CLAUDE.md")
+GUIDE_BYTES = 30_000
+ROLES = ("architect", "coder", "reviewer", "security", "linter")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person typed."""
+
+    text: str
+    repository: str
+    ref: str = "HEAD"
+    run_id: str | None = None
+    replay: Path | None = None
+    record: Path | None = None
+
+
+def check_text(text: str) -> str:
+    """The request itself, neither empty nor a book.
+
+    Raises:
+        UsageError: it is empty or too long.
+    """
+    text = text.strip()
+    if not text:
+        raise UsageError("the request is empty", 'say what you want, such as manta run "Add ..."')
+    if len(text) > REQUEST_LIMIT:
+        raise UsageError(
+            f"the request has {len(text)} characters; {REQUEST_LIMIT} is the limit",
+            "put the details into a file of the repository and name it in the request",
+        )
+    return text
+
+
+def brain_of(order: Order, settings: Settings) -> Brain:
+    """Who thinks.
+
+    Raises:
+        UsageError: neither a model nor a recording was named, or the recording is not there.
+    """
+    if order.replay:
+        if not order.replay.is_file():
+            raise UsageError(f"there is no recording at {order.replay}", "check --replay")
+        return Brain(replay=str(order.replay.absolute()))
+    record = str(order.record.absolute()) if order.record else ""
+    return Brain(routes=routes_of(settings), record=record)
+
+
+def routes_of(settings: Settings) -> Routes:
+    """A route per role, as the settings name the models."""
+    own = {role: settings.model_for(role) for role in ROLES}
+    default = settings.model or next((model for model in own.values() if model), None)
+    named = {"default": default, **{r: m for r, m in own.items() if m and m != default}}
+    return parse_routes(
+        {role: {"model": m, "api_base": settings.api_base} for role, m in named.items() if m}
+    )
+
+
+async def take_in(
+    order: Order, settings: Settings, journal: Journal
+) -> tuple[FeatureRequest, Source]:
+    """Read the repository, keep its base commit in the store, and make the request.
+
+    Nothing of the person's repository is touched and nothing of it runs.
+
+    Raises:
+        UsageError: the text, the repository, the model or the run id cannot be used.
+    """
+    text, brain = check_text(order.text), brain_of(order, settings)
+    run_id = parse_run_id(order.run_id) if order.run_id else new_run_id(text)
+    source = await open_source(order.repository, order.ref)
+    repository = await BareRepository.create(repository_path(settings, run_id))
+    await repository.import_bundle(source.bundle, max_bytes=len(source.bundle))
+    files = [entry.path for entry in await repository.files(source.commit)]
+    if not settings.test_command:
+        await detect(files, lambda path: repository.read(source.commit, path))
+    base = TreeRef(commit=source.commit, bundles=(await journal.put_blob(source.bundle),))
+    request = FeatureRequest(
+        run_id=run_id,
+        text=text,
+        repository=source.name,
+        base=base,
+        origin=public_origin(order.repository, source),
+        base_ref=source.ref_name,
+        brain=brain.model_dump_json(),
+        guidance=await guidance(repository, source.commit, files),
+        test_command=settings.test_command,
+        limits=settings.limits,
+        policy=settings.policy(),
+    )
+    return request, source
+
+
+def repository_path(settings: Settings, run_id: RunId) -> Path:
+    """The run's own bare repository: a cache of bundles in the store."""
+    return settings.state_dir / "repositories" / f"{run_id}.git"
+
+
+def public_origin(given: str, source: Source) -> str:
+    """Where the repository is, without credentials."""
+    if source.local_path is not None:
+        return str(source.local_path)
+    parts = urlsplit(given)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+async def guidance(repository: BareRepository, commit: str, files: list[str]) -> str:
+    """The repository's guide for agents at its root: AGENTS.md, or CLAUDE.md without one."""
+    for name in GUIDES:
+        if name in files:
+            try:
+                data = await repository.read(commit, name)
+            except NotFoundError:
+                continue
+            return data[:GUIDE_BYTES].decode(errors="replace")
+    return ""

@@ -1,0 +1,107 @@
+"""Options that doors share, and how flags become settings."""
+
+import asyncio
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+
+from cluster.settings import Settings
+from cluster.sources import load_settings, unknown_variables
+from orchestration.errors import MantaError
+
+P = ParamSpec("P")
+SCHEMA = 1
+"""Version of the JSON lines."""
+INTERRUPTED = 130
+
+
+def chained(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several click options as one decorator, shown in the order given."""
+
+    def decorate(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+common = chained(
+    click.option("--state-dir", type=click.Path(path_type=Path), help="Where runs are kept."),
+    click.option("--address", help="A running Ray cluster, HOST:PORT or auto."),
+    click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout."),
+)
+running = chained(
+    click.option("--repo", default=".", show_default=True, help="Path or URL of the repository."),
+    click.option("--ref", default="HEAD", show_default=True, help="What to build on."),
+    click.option("--run-id", help="Submitting the same id again attaches to the run."),
+    click.option("--model", help="PROVIDER/NAME, for example anthropic/claude-sonnet-4-5."),
+    click.option("--api-base", help="URL of an OpenAI-compatible endpoint."),
+    click.option("--approve", help="Gates that wait for you: plan, delivery, or both."),
+    click.option("--sandbox", help="local (default), container, e2b, daytona, or none."),
+    click.option("--test-command", help="Overrides the detected test runner."),
+    click.option("--record", type=click.Path(path_type=Path), help="Keep model replies here."),
+    click.option("--replay", type=click.Path(path_type=Path), help="Play a recording back."),
+)
+SETTING_FLAGS = ("address", "model", "api_base", "approve", "sandbox", "test_command")
+
+
+def settings_from(options: dict[str, Any], repository: str | None = None) -> Settings:
+    """Settings from a command's options, the environment and the files.
+
+    Raises:
+        UsageError: something in them is unknown or wrong; says where.
+    """
+    flags = {name: options.get(name) for name in SETTING_FLAGS}
+    if options.get("state_dir"):
+        flags["state_dir"] = options["state_dir"].absolute()
+    for name, meant in unknown_variables(os.environ).items():
+        hint = f" (did you mean {meant}?)" if meant else ""
+        say(f"{name} is not a setting{hint}; ignored")
+    folder = Path(repository) if repository else None
+    local = folder if folder and folder.is_dir() else None
+    return load_settings(flags, repository=local).settings
+
+
+def say(text: str) -> None:
+    """A line for people; data goes to stdout, everything else here."""
+    click.echo(text, err=True)
+
+
+def tell(as_json: bool, kind: str, human: str, **data: Any) -> None:
+    """One result: a JSON line, or text for people, on stdout."""
+    click.echo(json.dumps({"v": SCHEMA, "type": kind, **data}) if as_json else human)
+
+
+def door(command: Callable[P, Coroutine[Any, Any, int]]) -> Callable[P, None]:
+    """Run an async command; its number is the exit code, its errors are one sentence and a fix."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = asyncio.run(command(*args, **kwargs))
+        except MantaError as error:
+            code = complain(error, as_json=bool(kwargs.get("as_json")))
+        except KeyboardInterrupt:
+            say("interrupted; a run that was started goes on: see `manta runs`")
+            code = INTERRUPTED
+        sys.stdout.flush()
+        raise SystemExit(code)
+
+    return run
+
+
+def complain(error: MantaError, *, as_json: bool) -> int:
+    """Show an error; returns its exit code."""
+    if as_json:
+        tell(True, "error", "", what=error.what, fix=error.fix, exit_code=error.exit_code)
+    say(f"manta: {error.what}")
+    if error.fix:
+        say(f"  fix: {error.fix}")
+    return error.exit_code

@@ -1,0 +1,1 @@
+"""Entry points of the long-lived processes. Each module imports what only its process needs."""

@@ -1,0 +1,195 @@
+"""What doors say about runs: lines for people, facts for programs."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from actors.run_repository import RunRepository
+from actors.sandbox.protocol import Check
+from actors.tools.text import neutralise
+from cluster.follow import delivered as delivery_of
+from cluster.intake import repository_path
+from cluster.options import tell
+from cluster.progress import line_of
+from cluster.settings import Settings
+from cluster.view import RunView, fold
+from orchestration.approval import Answer, ApprovalRequest, Decision
+from orchestration.delivery import unplayed
+from orchestration.errors import NotFoundError, UsageError
+from orchestration.events import event_of
+from orchestration.ids import RunId
+from orchestration.messages import Delivery, Plan, PlanDecision
+from orchestration.workflow.journal import Journal, RunInfo, RunStatus
+from orchestration.workflow.outcome import OpenSuspension, input_of, open_suspensions, outcome_of
+
+
+def delivered(delivery: Delivery | None, home: Path | None) -> str:
+    """The last words of a run that went well."""
+    if delivery is None:
+        return ""
+    lines = [neutralise(delivery.summary), ""]
+    if home:
+        lines.append(f"Branch {delivery.branch} is in {home}.")
+    else:
+        lines.append(f"Fetch it with `manta fetch {delivery.run_id} --repo PATH`.")
+    lines.append(f"Evidence: `manta show {delivery.run_id} --evidence`.")
+    return "\n".join(lines)
+
+
+def facts(delivery: Delivery | None) -> dict[str, Any]:
+    """A delivery for programs."""
+    return delivery.model_dump(mode="json") if delivery else {}
+
+
+def waiting(run_id: RunId, labels: list[str]) -> str:
+    """What a person does next."""
+    asked = " and ".join(labels)
+    return (
+        f"Run {run_id} waits for you: {asked}.\n"
+        f"  manta show {run_id}\n"
+        f"  manta approve {run_id}    or    manta reject {run_id} --comment TEXT\n"
+        f"  manta resume {run_id}"
+    )
+
+
+def run_line(info: RunInfo) -> str:
+    """One row of the list of runs."""
+    when = datetime.fromtimestamp(info.created_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    return f"{info.run_id:<44} {info.status:<10} {when}  {neutralise(info.title)}"
+
+
+def run_facts(info: RunInfo) -> dict[str, Any]:
+    """One run for programs."""
+    return {
+        "run_id": info.run_id,
+        "status": info.status.value,
+        "title": info.title,
+        "created_at": info.created_at,
+        "updated_at": info.updated_at,
+        "seq": info.seq,
+        "owner": info.owner,
+    }
+
+
+def check_line(check: Check) -> str:
+    """One line of `doctor`."""
+    mark = "ok  " if check.ok else "FAIL"
+    fix = f"\n      fix: {check.fix}" if check.fix and not check.ok else ""
+    return f"{mark}  {check.name:<18} {check.detail}{fix}"
+
+
+def check_facts(check: Check) -> dict[str, Any]:
+    """One check for programs."""
+    return {"name": check.name, "ok": check.ok, "detail": check.detail, "fix": check.fix}
+
+
+async def show(
+    journal: Journal, settings: Settings, run_id: RunId, part: str | None, *, as_json: bool
+) -> None:
+    """A run as a whole, or one part of it."""
+    match part:
+        case "evidence":
+            tell(as_json, "evidence", *await _evidence(journal, run_id))
+        case "diff":
+            text = await _diff(journal, settings, run_id)
+            tell(as_json, "diff", neutralise(text), diff=text)
+        case "log":
+            await _log(journal, run_id, as_json=as_json)
+        case "plan":
+            await _asked(journal, run_id, "plan", as_json=as_json)
+        case _:
+            await _overview(journal, run_id, as_json=as_json)
+
+
+async def decision(
+    journal: Journal, run_id: RunId, label: str | None, said: Decision, edited: str | None
+) -> Decision:
+    """A decision bound to what is shown now; an edited plan is checked.
+
+    Raises:
+        UsageError: the plan does not hold together, or this is not a plan.
+    """
+    asked = await _open(journal, run_id, label)
+    request = ApprovalRequest.model_validate_json(asked.payload)
+    bound = said.model_copy(update={"digest": request.digest})
+    if edited is None:
+        return bound
+    if request.gate != "plan" or said.answer is not Answer.APPROVE:
+        raise UsageError("only a plan can be edited", f"leave --edit out for {request.gate}")
+    try:
+        plan = Plan.model_validate_json(edited)
+    except ValueError as error:
+        raise UsageError(f"the edited plan does not hold together: {error}") from None
+    return PlanDecision(**bound.model_dump(), edited=plan)
+
+
+async def _open(journal: Journal, run_id: RunId, label: str | None) -> OpenSuspension:
+    """The one open question, or the one with this label."""
+    info = await journal.info(run_id)
+    asked = await open_suspensions(journal, run_id)
+    matching = [one for one in asked if label in {None, one.label}]
+    if not matching:
+        what = f"run {run_id} is {info.status} and waits for nothing"
+        raise NotFoundError(what + (f" labelled {label!r}" if label else ""))
+    if len(matching) > 1:
+        names = ", ".join(one.label for one in matching)
+        raise UsageError(f"run {run_id} waits for several answers: {names}", "name one by --label")
+    return matching[0]
+
+
+async def _overview(journal: Journal, run_id: RunId, *, as_json: bool) -> None:
+    info = await journal.info(run_id)
+    tell(as_json, "run", run_line(info), **run_facts(info))
+    if info.status is RunStatus.SUSPENDED:
+        for asked in await open_suspensions(journal, run_id):
+            _tell_question(asked, as_json=as_json)
+    outcome = await outcome_of(journal, unplayed(), run_id)
+    if outcome.error and info.status is not RunStatus.SUSPENDED:
+        error = outcome.error
+        tell(
+            as_json, "error", f"\n{error.what}\n  fix: {error.fix}", what=error.what, fix=error.fix
+        )
+    if delivery := await delivery_of(journal, run_id):
+        tell(as_json, "delivered", f"\n{delivered(delivery, None)}", **facts(delivery))
+
+
+def _tell_question(asked: OpenSuspension, *, as_json: bool) -> None:
+    request = ApprovalRequest.model_validate_json(asked.payload)
+    text = f"\n{request.title}\n\n{neutralise(request.body)}"
+    tell(as_json, "question", text, label=asked.label, **request.model_dump(mode="json"))
+
+
+async def _asked(journal: Journal, run_id: RunId, gate: str, *, as_json: bool) -> None:
+    """The question of one gate while it is open."""
+    for asked in await open_suspensions(journal, run_id):
+        if asked.label == gate:
+            _tell_question(asked, as_json=as_json)
+            return
+    raise NotFoundError(f"run {run_id} does not wait at the {gate} gate", "see `manta show RUN`")
+
+
+async def _evidence(journal: Journal, run_id: RunId) -> tuple[str]:
+    delivery = await delivery_of(journal, run_id)
+    if delivery is None:
+        raise NotFoundError(f"run {run_id} has delivered nothing yet")
+    return ((await journal.get_blob(delivery.evidence)).decode(),)
+
+
+async def _diff(journal: Journal, settings: Settings, run_id: RunId) -> str:
+    request = await input_of(journal, unplayed(), run_id)
+    delivery = await delivery_of(journal, run_id)
+    if delivery is None:
+        raise NotFoundError(f"run {run_id} has delivered nothing yet")
+    repository = await RunRepository.open(repository_path(settings, run_id), journal)
+    return await repository.diff(request.base, delivery.tree)
+
+
+async def _log(journal: Journal, run_id: RunId, *, as_json: bool) -> None:
+    view, after = RunView(), 0
+    while records := await journal.read(run_id, after=after, limit=500):
+        after = records[-1].seq
+        for event in filter(None, map(event_of, records)):
+            view = fold(view, event)
+            if line := line_of(event, view):
+                tell(as_json, "event", line, **json.loads(json.dumps(event.__dict__)))
