@@ -44,7 +44,7 @@ async def examine(settings: Settings) -> list[Check]:
     quick = (python, platform, git, ray_version, sqlite, variables)
     checks = [check() for check in quick]
     checks += await asyncio.to_thread(state_directory, settings.state_dir)
-    checks.append(await asyncio.to_thread(cluster, settings))
+    checks.append(await asyncio.to_thread(ray_cluster, settings))
     tried = (("sandbox", sandbox(settings)), ("model", models(settings)), ("memory", memory()))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_bounded(name, work)) for name, work in tried]
@@ -134,7 +134,7 @@ def state_directory(path: Path) -> list[Check]:
     ]  # fmt: skip
 
 
-def cluster(settings: Settings) -> Check:
+def ray_cluster(settings: Settings) -> Check:
     """The named cluster answers; the local one may as well be down."""
     if settings.address:
         try:
