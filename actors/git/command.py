@@ -79,7 +79,7 @@ class Git:
     """Runs git in one directory."""
 
     directory: Path
-    env: Mapping[str, str] = field(default_factory=lambda: NEUTRAL)
+    env: dict[str, str] = field(default_factory=lambda: NEUTRAL)
     memory: int = 0
     """Address space of one git process, bytes, where the system can limit it; 0 for no limit."""
 
@@ -89,7 +89,7 @@ class Git:
         stdin: bytes = b"",
         ok: Collection[int] = (0,),
         timeout_s: float = 120.0,
-        max_output: int = 2 * 1024**3,
+        max_output: int = 1024**3,
         env: Mapping[str, str] | None = None,
     ) -> Answer:
         """Run `git ARGS`.

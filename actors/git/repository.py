@@ -1,8 +1,11 @@
 """The run's own bare repository: objects in as bundles, merged as objects, out as bundles."""
 
 import asyncio
+import secrets
+import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -31,6 +34,8 @@ _OLD_QUIRKS = (
 )
 """Harmless faults of commits and tags that old, real histories carry."""
 STRICT = "--strict=" + ",".join(f"{quirk}=ignore" for quirk in _OLD_QUIRKS.split())
+_MAX_LISTING = 200_000_000
+"""Bytes of a tree's listing: about two million files."""
 _READ_MEMORY = 4 * 1024**3
 
 
@@ -53,12 +58,12 @@ class BareRepository:
     # --- bundles -------------------------------------------------------------------------------
 
     async def import_bundle(
-        self, data: bytes, *, max_bytes: int = 200_000_000
+        self, data: bytes, *, max_bytes: int = 200_000_000, max_tree_bytes: int = 4 * 1024**3
     ) -> tuple[CommitId, ...]:
         """Take in a bundle nobody vouches for, and keep its heads under `refs/manta/in/`.
 
-        Every object is checked (fsck) before it becomes part of the repository. Idempotent.
-        Returns the heads.
+        Every object is checked (fsck) in quarantine before it becomes part of the repository.
+        `max_tree_bytes` caps the files of a head, checked out. Idempotent. Returns the heads.
 
         Raises:
             GitError: too big, malformed, broken objects, or built on commits that are not here.
@@ -74,10 +79,24 @@ class BareRepository:
                 f"the bundle builds on {missing[0]}, which is not here",
                 "import the bundles in the order in which they were made",
             )
-        await index_pack(self._git, bundle.pack)
+        quarantine = self.path / f"quarantine-{secrets.token_hex(8)}"
+        git = replace(
+            self._git,
+            env=self._git.env
+            | {
+                "GIT_OBJECT_DIRECTORY": str(quarantine),
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.path / "objects"),
+            },
+        )
+        try:
+            await asyncio.to_thread((quarantine / "pack").mkdir, parents=True)
+            await index_pack(git, bundle.pack)
+            for head in heads:
+                await _weigh(git, head, max_tree_bytes)
+            await asyncio.to_thread(_release, quarantine, self.path / "objects")
+        finally:
+            await asyncio.to_thread(shutil.rmtree, quarantine, ignore_errors=True)
         for head in heads:
-            if not await self.has(head):
-                raise GitError(f"the bundle names {head}, which is not a commit in it")
             await self.set_ref(f"{_IN}/{head}", head)
         return heads
 
@@ -94,6 +113,10 @@ class BareRepository:
 
     async def tree_of(self, commit: str) -> str:
         """The id of a commit's tree: equal for equal contents."""
+        return (await self._git("rev-parse", "--verify", f"{oid(commit)}^{{tree}}")).text
+
+    async def tree(self, commit: str) -> str:
+        """Id of the commit's tree: equal trees have equal content."""
         return (await self._git("rev-parse", "--verify", f"{oid(commit)}^{{tree}}")).text
 
     async def changes(self, base: str, commit: str) -> tuple[FileChange, ...]:
@@ -226,6 +249,23 @@ class BareRepository:
         return await self._git(
             "diff-tree", *flags, *options[:dash], oid(base), oid(commit), *options[dash:]
         )
+
+
+async def _weigh(git: Git, head: str, max_bytes: int) -> None:
+    """Refuse what is no commit, or would be too large to check out."""
+    if (await git("cat-file", "-t", head, ok=(0, 128))).text != "commit":
+        raise GitError(f"the bundle names {head}, which is not a commit in it")
+    listing = await git("ls-tree", "-r", "-l", "-z", "--full-tree", head, max_output=_MAX_LISTING)
+    size = sum(entry.size for entry in entries(listing.out))
+    if size > max_bytes:
+        raise GitError(f"the files of {head[:12]} have {size} bytes, more than {max_bytes}")
+
+
+def _release(quarantine: Path, objects: Path) -> None:
+    """Move packs to where git looks; an index last, because it makes its pack visible."""
+    files = sorted((quarantine / "pack").glob("pack-*"), key=lambda file: file.suffix == ".idx")
+    for file in files:
+        file.rename(objects / "pack" / file.name)
 
 
 async def index_pack(git: Git, pack: bytes) -> None:

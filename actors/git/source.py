@@ -112,7 +112,10 @@ async def _refuse_other(git: Git, ref: str, commit: str) -> bool:
 
 async def _open(path: Path) -> Git:
     """Git in this repository, whatever kind (checkout, worktree, subdirectory, bare)."""
-    fix = "give the path of a git repository; in a new project run `git init` and commit first"
+    fix = (
+        "give the path of a git repository, or a full address (https://...); in a new project"
+        " run `git init` and commit first"
+    )
     if not await asyncio.to_thread(path.is_dir):
         raise UsageError(f"there is no directory {path}", fix)
     git = Git(path)

@@ -131,7 +131,7 @@ def test_a_missing_symbol_does_not_excuse_other_files():
     [
         ("error", "SyntaxError: invalid syntax", "could not run"),
         ("error", "IndentationError: unexpected indent", "could not run"),
-        ("error", "ValueError: at import", "could not run"),
+        ("error", "ValueError: at import\n  in f\nTypeError: earlier", "could not run"),
         ("error", "fixture 'client' not found", "fixture"),
         ("error", "collection failure", "could not run"),
         ("fail", "Failed: Timeout (>10.0s) from pytest-timeout", "out of time"),
@@ -145,6 +145,21 @@ def test_a_missing_symbol_does_not_excuse_other_files():
 def test_a_wrong_reason_to_fail_is_named(outcome: str, message: str, why: str):
     red = report({f"{OLD}::test_a": "pass", f"{NEW}::test_b": outcome}, RED, message=message)
     assert_refused(red_gate(TESTS, BEFORE, red), f"{NEW}::test_b", "wrong reason", why)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "AssertionError: assert 'Network is unreachable' in ''",
+        "assert 'Timeout 5' == ''",
+        "SyntaxError: raised by the parser under test",
+        "KeyError: 'x'",
+        "AssertionError: fixture 'x' not found",
+    ],
+)
+def test_what_a_test_is_about_is_no_wrong_reason(message: str):
+    red = report({f"{OLD}::test_a": "pass", f"{NEW}::test_b": "fail"}, RED, message=message)
+    assert red_gate(TESTS, BEFORE, red).passed
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,37 @@ async def test_a_tree_entry_that_would_leave_the_tree_is_refused(
     assert not await bare.has(commit)
 
 
+def tree_bomb(checkout: Checkout) -> str:
+    """A few hundred bytes that would be ten billion files."""
+    blob = checkout.git("hash-object", "-w", "--stdin", stdin=b"x")
+    rows = "".join(f"100644 blob {blob}\t{n}\n" for n in range(10))
+    for _ in range(9):
+        tree = checkout.git("mktree", stdin=rows.encode())
+        rows = "".join(f"040000 tree {tree}\t{n}\n" for n in range(10))
+    return checkout.git("commit-tree", checkout.git("mktree", stdin=rows.encode()), "-m", "bomb")
+
+
+async def test_a_tree_bomb_is_refused_and_stays_outside(
+    bare: BareRepository, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("actors.git.repository._MAX_LISTING", 100_000)
+    commit = tree_bomb(checkout)
+    checkout.git("update-ref", "refs/heads/bomb", commit)
+    with pytest.raises(GitError, match="ls-tree printed more"):
+        await bare.import_bundle(checkout.bundle("bomb"))
+    assert not await bare.has(commit)
+    assert not list(bare.path.glob("quarantine-*"))
+
+
+async def test_files_that_are_too_large_to_check_out_are_refused(
+    bare: BareRepository, checkout: Checkout
+):
+    commit = checkout.commit({"zeros": b"\0" * 100_000})
+    with pytest.raises(GitError, match="more than 50000"):
+        await bare.import_bundle(checkout.bundle(), max_tree_bytes=50_000)
+    assert not await bare.has(commit)
+
+
 async def test_a_submodule_url_that_is_an_option_is_refused(
     bare: BareRepository, checkout: Checkout
 ):

@@ -175,6 +175,22 @@ async def test_a_file_in_the_runners_place_is_not_imported_for_it(run: Run) -> N
 
 
 @pytest.mark.slow
+async def test_a_threshold_in_the_settings_is_not_a_failing_test(run: Run) -> None:
+    plugin = """
+def pytest_addoption(parser): parser.addoption("--strict-run", action="store_true")
+def pytest_sessionfinish(session):
+    if session.config.getoption("--strict-run"): session.exitstatus = 1
+"""
+    files = {
+        "pytest.ini": "[pytest]\naddopts = --strict-run\n",
+        "conftest.py": plugin,
+        "test_a.py": "def test_a(): pass\n",
+    }
+    report = await run(PYTEST, files)
+    assert (report.problem, report.exit_code, len(report.cases)) == ("", 0, 1)
+
+
+@pytest.mark.slow
 async def test_settings_that_pytest_cannot_read_are_a_problem(run: Run) -> None:
     report = await run(PYTEST, {"pytest.ini": "[pytest\n", "test_a.py": FAIL})
     assert "pytest" in report.problem
