@@ -60,8 +60,6 @@ RECORDS = Table(
     Column("body", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("crc", BigInteger, nullable=False),
-    # A run's records lie side by side in the order in which they are read: one tree, one write.
-    sqlite_with_rowid=False,
 )
 """The fields of `Record`, in its order, and a CRC-32 of the body."""
 
