@@ -13,7 +13,7 @@ help:  ## Show this list
 
 setup: $(STAMP)  ## Install everything (system packages and a virtual environment)
 
-$(STAMP): requirements.lock pyproject.toml cluster/setup.sh
+$(STAMP): requirements.lock cluster/docker/sandbox.lock cluster/setup.sh pyproject.toml
 	@sh cluster/setup.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 

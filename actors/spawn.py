@@ -4,6 +4,7 @@ Players are children of their run's supervisor and die with it. Supervisors and 
 detached: they outlive the driver that made them.
 """
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from typing import TypeVar
@@ -31,10 +32,13 @@ from actors.reviewer import Reviewer
 from actors.security import SecurityAnalyst
 from actors.supervisor import StageSetup, Supervisor
 from orchestration.ids import RunId
+from orchestration.messages import FeatureRequest
 
 NAMESPACE = "manta"
 CPUS = {"supervisor": 0.05, "resident": 0.05, "player": 0.1}
 """Small but not zero: an actor of zero CPUs neither makes a cluster grow nor spreads over it."""
+LINGER_S = 0.5
+"""Time for whoever asked to hear how it went before the actor is gone."""
 P = TypeVar("P", bound=PlayerHandle)
 
 
@@ -68,8 +72,13 @@ class RunningSupervisor(Supervisor):
         if context.was_current_actor_reconstructed:
             self._me.start.remote(None, False)
 
+    async def start(self, request: FeatureRequest | None, take_over: bool = False) -> None:
+        self._me.leave_when_done.remote()
+        await super().start(request, take_over)
+
     async def leave_when_done(self) -> None:
         """End this actor for good once nothing is left to drive."""
+        await asyncio.sleep(LINGER_S)
         await self.finished()
         exit_actor()
 

@@ -10,7 +10,7 @@ from actors.ports import MemoryPort, Pools
 from actors.run_repository import RunRepository
 from actors.tools.text import neutralise
 from orchestration import gates
-from orchestration.errors import MantaError
+from orchestration.errors import MantaError, NotFoundError
 from orchestration.messages import (
     CodeTask,
     Delivery,
@@ -259,9 +259,13 @@ class Team:
 
 
 async def head_of(journal: Journal, request: FeatureRequest) -> TreeRef:
-    """The integration branch, as the recorded merges have it."""
+    """The integration branch, as the recorded merges have it; the base of a run yet to begin."""
     head = request.base
-    for record in await journal.read(request.run_id, kinds=[RecordKind.EFFECT]):
+    try:
+        effects = await journal.read(request.run_id, kinds=[RecordKind.EFFECT])
+    except NotFoundError:
+        return head
+    for record in effects:
         facts, text = read_output(record.body)
         if facts["key"] == MERGED:
             body = await journal.get_blob(text.blob) if text.blob else text.inline or "{}"

@@ -31,6 +31,8 @@ def client_environment(address: ClusterAddress) -> dict[str, str]:
     environment = {"RAY_ADDRESS": address.address}
     if address.token_path:
         environment |= authentication(address.token_path)
+    if address.dashboard_url:
+        environment["RAY_API_SERVER_ADDRESS"] = address.dashboard_url
     if address.is_local:
         environment |= LOOPBACK_ONLY
     return environment

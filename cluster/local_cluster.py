@@ -64,6 +64,10 @@ def ensure_cluster(settings: Settings) -> ClusterAddress:
         InfrastructureError: the local cluster did not start; the message has Ray's last words.
     """
     if settings.address:
+        local = cluster_status(settings.state_dir)
+        # A job inside the local cluster is told its address by Ray.
+        if local and local.address == settings.address:
+            return local
         return named_cluster(settings.address)
     papers = Papers(settings.state_dir)
     papers.prepare()

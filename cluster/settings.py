@@ -45,8 +45,10 @@ def state_home() -> Path:
 
 
 def running_toolchains() -> tuple[Path, ...]:
-    """The Python environment that runs us: its prefix, and the installation it was made from."""
-    return tuple(dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix))))
+    """The environment set up for sandboxes, else the one that runs us; and its installation."""
+    own = Path(sys.prefix) / "sandbox"
+    prefix = own if own.is_dir() else Path(sys.prefix)
+    return tuple(dict.fromkeys((prefix, Path(sys.base_prefix))))
 
 
 def _words(separator: str) -> BeforeValidator:

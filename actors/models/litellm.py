@@ -171,7 +171,6 @@ def _arguments(route: Route, request: ModelRequest) -> dict[str, Any]:
         "api_key": _key(route),
         "timeout": route.timeout_s,
         "max_retries": 0,
-        "num_retries": 0,
         "drop_params": True,
         **route.options,
     }

@@ -21,7 +21,7 @@ from actors.sandbox.doctor import examine
 from actors.sandbox.enclosure import Command
 from actors.sandbox.frame import Frame, diagnosed, find_tools, open_frame
 from actors.sandbox.process import Child, Launch, Verdict, from_status, readable
-from actors.sandbox.protocol import Capabilities, Check, Level, SandboxProvider
+from actors.sandbox.protocol import WORKSPACE, Capabilities, Check, Level, SandboxProvider
 from actors.sandbox.store import Record
 from orchestration.clock import Clock
 
@@ -146,11 +146,23 @@ class LocalEnclosure:
         groups = cgroups.existing(self._record.id)
         await asyncio.to_thread(groups.kill)
         groups.remove()
+        if not groups.paths:
+            await asyncio.to_thread(_kill_strays, self._record.id)
 
     def close(self) -> None:
         if self._frame:
             self._frame.close()
             self._frame = None
+
+
+def _kill_strays(name: str) -> None:
+    """End processes that see this sandbox's workspace: those whose orchestrator was killed in the
+    moment before bubblewrap tied their life to it, where no control group holds them."""
+    sign = f"/{name}/workspace {WORKSPACE} ".encode()
+    for path in Path("/proc").glob("[0-9]*/mountinfo"):
+        with suppress(OSError):
+            if sign in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _as_file(program: bytes) -> int:

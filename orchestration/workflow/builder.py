@@ -146,9 +146,15 @@ class Workflow(Generic[In, Out]):
             JoinNode(id=node.id, takes=self._gives, gives=gives, body=node, into=into)
         )
 
-    def map(self, fn: Callable[[Out], Next], *, returns: object = None) -> "Workflow[In, Next]":
+    def map(
+        self,
+        fn: Callable[[Out], Next],
+        *,
+        returns: object = None,
+        id: str | None = None,  # noqa: A002 - as `step(id=...)`
+    ) -> "Workflow[In, Next]":
         """Change the value by a pure function. A lambda needs `returns`, its output's type."""
-        named = getattr(fn, "__name__", "")
+        named = id or getattr(fn, "__name__", "")
         name = named if is_step_id(named) else f"map-{1 + self._count(MapNode)}"
         gives = gives_of(fn, f"map {name!r}") if returns is None else returns
         require_type(gives, f"the output of map {name!r}")
@@ -364,8 +370,7 @@ def _check_joint(left: str, gives: object, node: Node[Any, Any]) -> None:
 def _check_ids(workflow: str, nodes: Iterable[Node[Any, Any]]) -> None:
     seen: set[str] = set()
     for node in nodes:
-        own = LoopNode | ForeachNode | JoinNode | Flow
-        arms = [] if isinstance(node, own) else list(node.children())
+        arms = list(node.children()) if isinstance(node, BranchNode | ParallelNode) else []
         for one in (node, *arms):
             if one.id in seen:
                 raise InvalidWorkflowError(

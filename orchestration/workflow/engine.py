@@ -182,6 +182,8 @@ class _Drive:
         )
         value = Stored(read_output(history.created)[1], codec(flow.takes))
         self.machine = Machine(flow, history, value, self.clock.now())
+        if history.cancel_requested:
+            self.machine.advance(CancelRequested(), self.clock.now())
 
     async def go(self) -> RunOutcome:
         """Drive until the run ends, or waits for people."""

@@ -161,6 +161,7 @@ class History:
     finished: str | None = None
     recoveries: int = 0
     """Claims of a run that was running, since there was progress last."""
+    cancel_requested: bool = False
     seq: int = 0
 
     def open_suspensions(self) -> dict[StepKey, Suspension]:
@@ -180,6 +181,8 @@ class History:
                 self.iterations[record.step_key] = record.body
             elif record.kind is RecordKind.SLEEPING:
                 self.sleeps[record.step_key] = float(json.loads(record.body)["until"])
+            elif record.kind is RecordKind.CANCEL:
+                self.cancel_requested = True
             elif record.kind is RecordKind.CREATED:
                 self.created = record.body
             elif record.kind is RecordKind.FINISHED:

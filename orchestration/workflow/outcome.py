@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from orchestration.errors import ConflictError, InvalidAnswerError, NotFoundError, UsageError
 from orchestration.ids import RunId, StepKey
@@ -68,7 +68,7 @@ async def input_of(journal: Journal, workflow: Flow[In, Any], run_id: RunId) -> 
     check_workflow(await journal.info(run_id), workflow)
     created = (await load(journal, run_id, kinds=[RecordKind.CREATED])).created
     stored = Stored(read_output(created)[1], codec(workflow.takes))
-    return await loaded(journal, stored.take)
+    return cast("In", await loaded(journal, stored.take))
 
 
 async def open_suspensions(journal: Journal, run_id: RunId) -> tuple[OpenSuspension, ...]:

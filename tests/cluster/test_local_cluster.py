@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from cluster.connection import client_environment
 from cluster.local_cluster import (
     cluster_in_use,
     cluster_status,
@@ -20,7 +24,7 @@ from cluster.local_cluster import (
     hold_activity,
     stop_cluster,
 )
-from cluster.papers import Papers
+from cluster.papers import ClusterAddress, Papers
 from cluster.processes import family, is_alive
 from cluster.settings import Settings
 
@@ -69,44 +73,96 @@ def attendant_of(keeper: int) -> int:
     return int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
 
 
-def join(address: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+def join(address: ClusterAddress, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """A driver of its own, started in `cwd`, that asks a worker what it sees."""
     return subprocess.run(
-        [sys.executable, "-P", "-c", JOIN, address],
+        [sys.executable, "-P", "-c", JOIN, json.dumps(asdict(address))],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 
 
-def test_two_starters_make_one_cluster_that_shows_no_keys_and_stops_without_a_trace(
-    state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[ClusterAddress]:
+    """A cluster asked for by two at once, from an environment with a key."""
+    state_dir = tmp_path_factory.mktemp("shared") / "state"
     settings = Settings(state_dir=state_dir, cpus=2)
-    with ThreadPoolExecutor() as threads:
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as threads:
+        patch.setenv("ANTHROPIC_API_KEY", "sk-secret")
         first, second = threads.map(ensure_cluster, [settings, settings])
-    address = json.dumps(
-        {name: getattr(first, name) for name in ("address", "token_path", "keeper_pid")}
-    )
-    (tmp_path / "token").write_text("0" * 64)
-    stranger = json.dumps(json.loads(address) | {"token_path": str(tmp_path / "token")})
+    try:
+        assert first == second == cluster_status(state_dir)
+        yield first
+    finally:
+        members = family(first.keeper_pid)
+        stopped = stop_cluster(state_dir)
+        shutil.rmtree(Papers(state_dir).private_dir, ignore_errors=True)
+    assert stopped
+    assert not any(is_alive(pid) for pid in members)
+    assert cluster_status(state_dir) is None
+    assert stop_cluster(state_dir) is False
 
-    joined = join(address, cwd=tmp_path)
-    refused = join(stranger, cwd=tmp_path)
-    members = family(first.keeper_pid)
 
-    assert first == second == cluster_status(state_dir)
-    assert first.address.startswith("127.0.0.1:")
-    assert Path(first.token_path).stat().st_mode & 0o777 == 0o600
+def test_all_ports_are_on_loopback_and_the_token_is_private(cluster: ClusterAddress) -> None:
+    members = family(cluster.keeper_pid)
+    sockets = {
+        os.readlink(file)
+        for pid in members
+        for file in Path(f"/proc/{pid}/fd").iterdir()
+        if file.is_symlink() and "socket:" in os.readlink(file)
+    }
+    outward = [
+        line.split()[1]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and f"socket:[{line.split()[9]}]" in sockets
+        if not re.match(r"(0{16}FFFF0000|0{24})?0100007F|0{24}01000000", line.split()[1])
+    ]
+
+    assert outward == []
+    assert Path(cluster.token_path).stat().st_mode & 0o777 == 0o600
+    assert Path(cluster.private_dir).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_worker_sees_no_key_and_imports_nothing_from_where_the_person_stands(
+    cluster: ClusterAddress, tmp_path: Path
+) -> None:
+    joined = join(cluster, cwd=tmp_path)
+
     assert joined.returncode == 0, joined.stderr
     seen = json.loads(joined.stdout)
     assert "ANTHROPIC_API_KEY" not in seen["names"]
     assert str(tmp_path) not in seen["path"]
-    assert seen["cwd"] == str(state_dir / "cluster")
+    assert seen["cwd"] == str(Path(cluster.token_path).parent)
+
+
+def test_a_wrong_token_is_one_sentence_and_soon(cluster: ClusterAddress, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("0" * 64)
+
+    refused = join(replace(cluster, token_path=str(tmp_path / "token")), cwd=tmp_path)
+
     assert refused.returncode != 0
-    assert "refuses this token" in refused.stderr
-    assert stop_cluster(state_dir) is True
-    assert not any(is_alive(pid) for pid in members)
-    assert cluster_status(state_dir) is None
-    assert stop_cluster(state_dir) is False
+    assert "refuses this token" in refused.stderr.splitlines()[-1]
+    assert "gcs_client.cc" not in refused.stderr
+
+
+def test_a_jobs_working_directory_stays_with_its_driver(
+    cluster: ClusterAddress, tmp_path: Path
+) -> None:
+    (tmp_path / "job.py").write_text(JOIN)
+    (tmp_path / "ray.py").write_text("raise SystemExit('imported from the repository')")
+    driver = [sys.executable, "-I", "job.py", json.dumps(asdict(cluster))]
+
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ray")), "job", "submit", "--log-color=false",
+         f"--working-dir={tmp_path}", "--", shlex.join(driver)],
+        env={**os.environ, **client_environment(cluster)}, cwd="/",
+        capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+    assert not [entry for entry in seen["path"] if "_ray_pkg_" in entry]
+    assert "_ray_pkg_" not in seen["cwd"]
 
 
 def test_a_cluster_in_use_stays_and_an_idle_one_stops_by_itself(state_dir: Path) -> None:

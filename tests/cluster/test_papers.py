@@ -13,7 +13,7 @@ from cluster.processes import family, is_alive
 from cluster.settings import Settings
 from orchestration.errors import InfrastructureError, UsageError
 
-LOCAL = ClusterAddress("127.0.0.1:7", "/x/token", keeper_pid=7)
+LOCAL = ClusterAddress("127.0.0.1:7", "/x/token", "http://127.0.0.1:8", keeper_pid=7)
 
 
 @pytest.fixture
@@ -70,6 +70,17 @@ def test_a_named_cluster_is_not_started(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+def test_a_job_inside_the_local_cluster_knows_it_for_what_it_is(papers: Papers) -> None:
+    papers.write(LOCAL)
+    settings = Settings(state_dir=papers.state_dir, address=LOCAL.address)
+    papers.keeper_lock.write_text("7")
+
+    with papers.keeper_lock.open("rb") as held:
+        assert try_lock(held)
+        assert ensure_cluster(settings) == LOCAL
+    assert ensure_cluster(settings) == ClusterAddress(LOCAL.address)
+
+
 def test_sockets_fit_into_a_unix_address_however_long_the_state_directory_is(
     tmp_path: Path,
 ) -> None:
@@ -109,9 +120,15 @@ def test_nodes_inherit_what_they_need_and_no_key(papers: Papers) -> None:
     assert node["MANTA_STATE_DIR"] == str(papers.state_dir)
 
 
+@pytest.fixture(autouse=True)
+def no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+
+
 def test_clients_of_the_local_cluster_get_its_token_and_of_another_only_the_address() -> None:
     assert client_environment(LOCAL) == {
         "RAY_ADDRESS": "127.0.0.1:7",
+        "RAY_API_SERVER_ADDRESS": "http://127.0.0.1:8",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": "/x/token",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

@@ -13,15 +13,15 @@ from orchestration.errors import UsageError
 _MEMORY_PAGE = 4096
 
 
-def survivors(token: str) -> list[str]:
-    """Command lines on this machine that hold the token (and are no zombies)."""
+def survivors(token: str, *, start: bool = False) -> list[str]:
+    """Command lines on this machine that hold (or start with) the token, and are no zombies."""
     found: list[str] = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes()
         except OSError:
             continue
-        if token.encode() in line:
+        if line.startswith(token.encode()) if start else token.encode() in line:
             found.append(line.decode(errors="replace"))
     return found
 
@@ -31,10 +31,10 @@ def a_number() -> str:
     return f"9{secrets.randbelow(10**9):09d}"
 
 
-async def seen(token: str) -> None:
+async def seen(token: str, *, start: bool = False) -> None:
     """Wait until such a process runs."""
     async with asyncio.timeout(20):
-        while not survivors(token):  # noqa: ASYNC110 - /proc tells nobody
+        while not survivors(token, start=start):  # noqa: ASYNC110 - /proc tells nobody
             await asyncio.sleep(0.005)
 
 

@@ -101,6 +101,12 @@ async def test_the_request_goes_out_whole_with_the_route_s_options(desk: Desk):
     assert desk.server.keys == [f"Bearer {SECRET}"]
 
 
+async def test_an_option_that_the_model_does_not_know_is_left_out(desk: Desk):
+    await desk.ask(http.message(content="ok"), model="openai/o3", temperature=0.2)
+
+    assert "temperature" not in desk.server.asked[0]
+
+
 async def test_quirks_of_tool_calls_are_normalised(desk: Desk):
     reply = await desk.ask(
         http.message(

@@ -29,7 +29,8 @@ class Stage:
         self.journal = InMemoryJournal(self.clock)
 
     def engine(self, owner: str = "owner", **options: Any) -> Engine:
-        options = {"poll_s": 0.01, "dice": lambda: 0.5} | options
+        poll_s = 1.0 if isinstance(self.clock, ManualClock) else 0.01
+        options = {"poll_s": poll_s, "dice": lambda: 0.5} | options
         return Engine(self.journal, owner=owner, clock=self.clock, **options)
 
     async def start(self, flow: Flow[Any, Any], value: object) -> RunOutcome:
@@ -58,12 +59,10 @@ async def on_manual_clock(
     task = asyncio.create_task(work)
     passed = 0.0
     while not task.done() and passed < seconds:
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await settle()
         await clock.advance(stride)
         passed += stride
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await settle()
     assert task.done(), f"still running after {seconds} s"
     return await task
 
