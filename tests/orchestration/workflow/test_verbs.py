@@ -40,7 +40,7 @@ async def test_a_done_and_the_next_start_share_one_append(stage: Stage) -> None:
 async def test_map_changes_the_value_and_is_journaled(stage: Stage) -> None:
     flow = Workflow("w", int).then(add_one).map(str, returns=str).commit()
     assert (await stage.start(flow, 3)).output == "4"
-    assert await stage.done() == ["add_one", "map-1"]
+    assert await stage.done() == ["add_one", "str"]
 
 
 async def test_a_map_that_raises_fails_the_run_by_name(stage: Stage) -> None:
