@@ -31,10 +31,10 @@ def a_number() -> str:
     return f"9{secrets.randbelow(10**9):09d}"
 
 
-async def seen(token: str, *, start: bool = False) -> None:
-    """Wait until such a process runs."""
+async def seen(token: str, *, start: bool = False, count: int = 1) -> None:
+    """Wait until so many of these processes run."""
     async with asyncio.timeout(20):
-        while not survivors(token, start=start):  # noqa: ASYNC110 - /proc tells nobody
+        while len(survivors(token, start=start)) < count:  # noqa: ASYNC110 - /proc tells nobody
             await asyncio.sleep(0.005)
 
 

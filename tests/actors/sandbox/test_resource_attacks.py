@@ -127,7 +127,7 @@ async def test_when_the_orchestrator_is_killed_its_commands_die_and_the_rest_is_
     owner = subprocess.Popen(  # noqa: ASYNC220 - a moment, in a test
         [sys.executable, "-c", _OWNER, str(root), token]
     )
-    await seen(f"sleep\0{token}\0", start=True)
+    await seen(f"sleep\0{token}\0", start=True, count=3)
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     async with asyncio.timeout(10):
