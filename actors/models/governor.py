@@ -62,7 +62,11 @@ class LocalGovernor:
     def _serve(self) -> None:
         """Let go whoever may go, and wake up again for the next one."""
         for ticket in self._limiter.grant(self._clock.now()):
-            self._leave.pop(ticket.number).set_result(None)
+            leave = self._leave.pop(ticket.number)
+            if leave.cancelled():  # given up a moment ago
+                self._limiter.settle(ticket, 0)
+            else:
+                leave.set_result(None)
         if self._alarm:
             self._alarm.cancel()
             self._alarm = None

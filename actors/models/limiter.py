@@ -88,6 +88,7 @@ class Limiter:
             self._requests.level -= 1
             self._tokens.level -= ticket.tokens
             granted.append(ticket)
+        self._forget_idle()
         return granted
 
     def wait_s(self, now: float) -> float | None:
@@ -113,15 +114,19 @@ class Limiter:
         """Grant nothing for a while: the provider said so."""
         self._paused_until = max(self._paused_until, now + seconds)
 
-    def forget(self, run: str) -> None:
-        """A run is over."""
-        self._shares.pop(run, None)
-
     def _fill(self, now: float) -> None:
         seconds = max(0.0, now - self._now)
         self._now = max(self._now, now)
         self._requests.fill(seconds)
         self._tokens.fill(seconds)
+
+    def _forget_idle(self) -> None:
+        """Drop runs that wait for nothing and would come back like new ones."""
+        self._shares = {
+            run: share
+            for run, share in self._shares.items()
+            if share.waiting or share.served > self._floor
+        }
 
     def _next(self) -> Ticket | None:
         waiting = [share for share in self._shares.values() if share.waiting]

@@ -194,6 +194,21 @@ async def test_a_call_given_up_leaves_its_place_to_the_next():
     assert next_one.done()
 
 
+async def test_a_call_given_up_at_the_moment_of_its_leave_hurts_nobody():
+    clock = ManualClock()
+    governor = LocalGovernor(Rate(requests=10, tokens=1000), clock)
+    first = await governor.reserve("a", 1000)
+    given_up = asyncio.create_task(governor.reserve("a", 1000))
+    next_one = asyncio.create_task(governor.reserve("b", 1000))
+    await all_run()
+
+    given_up.cancel()
+    await governor.settle(first, 0)
+    await all_run()
+
+    assert next_one.done()
+
+
 async def test_a_failed_call_gives_its_reservation_back():
     def fail(_: object) -> ModelReply:
         raise ConnectionError("away")
