@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from actors.models.routing import Route
+from actors.models.routing import Route, provider_of
 from orchestration.errors import ModelError
 
 _WORDS = 240
@@ -114,7 +114,7 @@ def to_error(route: Route, failure: Failure, attempts: int, near: str = "") -> M
 
 def key_name(route: Route) -> str:
     """The variable that holds the route's key."""
-    return route.key_env or f"{(route.provider or 'provider').upper()}_API_KEY"
+    return route.key_env or f"{(provider_of(route.model) or 'provider').upper()}_API_KEY"
 
 
 def _fix(route: Route, trouble: Trouble, near: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from actors.models.gateway import Role
 from orchestration.errors import UsageError
@@ -18,7 +18,7 @@ class Route(Frozen):
     model: str = Field(min_length=1)
     """Provider and name, such as `anthropic/claude-sonnet-4-5` or `ollama/qwen3`."""
     fallbacks: tuple["Route", ...] = ()
-    """Tried in order. A plain name means this route with another model."""
+    """Tried in order: tables like this one, or plain names of models."""
     api_base: str | None = None
     """The endpoint's URL, for a server that is not the provider's own."""
     key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -33,12 +33,15 @@ class Route(Frozen):
     options: Mapping[str, Any] = {}
     """Passed to the provider as they are, such as `reasoning_effort`. Never a key."""
 
-    @field_validator("fallbacks", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _names(cls, value: object) -> object:
-        if not isinstance(value, list | tuple):
-            return value
-        return tuple({"model": item} if isinstance(item, str) else item for item in value)
+    def _complete_fallbacks(cls, data: object) -> object:
+        """A fallback of the same provider inherits what it does not say."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("fallbacks"), list | tuple):
+            return data
+        own = {name: value for name, value in data.items() if name != "fallbacks"}
+        fallbacks = tuple(_inherit(own, other) for other in data["fallbacks"])
+        return {**own, "fallbacks": fallbacks}
 
     @field_validator("options")
     @classmethod
@@ -47,23 +50,23 @@ class Route(Frozen):
             raise ValueError(f"{found[0]} is a secret: name its variable in key_env instead")
         return value
 
-    @property
-    def provider(self) -> str:
-        """The name before the slash; empty where the model's name stands alone."""
-        return self.model.partition("/")[0] if "/" in self.model else ""
-
     def chain(self) -> tuple["Route", ...]:
-        """This route alone, then each fallback, every one complete in itself.
+        """This route alone, then each fallback, every one complete in itself."""
+        alone = self.model_copy(update={"fallbacks": ()})
+        return (alone, *(way for other in self.fallbacks for way in other.chain()))
 
-        A fallback of the same provider inherits what it does not say.
-        """
-        own = self.model_dump(exclude={"fallbacks"}, exclude_unset=True)
-        ways = [Route(**own)]
-        for other in self.fallbacks:
-            said = other.model_dump(exclude={"fallbacks"}, exclude_unset=True)
-            inherited = own if other.provider == self.provider else {}
-            ways.append(Route(**(inherited | said)))
-        return tuple(ways)
+
+def provider_of(model: str) -> str:
+    """The name before the slash; empty where the model's name stands alone."""
+    return model.partition("/")[0] if "/" in model else ""
+
+
+def _inherit(own: Mapping[str, object], other: object) -> object:
+    said = {"model": other} if isinstance(other, str) else other
+    if not isinstance(said, Mapping):
+        return said
+    is_same = provider_of(str(own.get("model"))) == provider_of(str(said.get("model")))
+    return {**own, **said} if is_same else said
 
 
 class Routes(Frozen):

@@ -160,6 +160,17 @@ def test_a_role_without_a_route_takes_the_default():
     assert routes.of("coder") == Route(model="openai/a")
 
 
+def test_a_route_reads_the_same_after_a_journey_as_json():
+    settings = {"model": "openai/a", "api_base": "http://x", "fallbacks": ["openai/b", "groq/c"]}
+    route = Route.model_validate(settings)
+
+    again = Route.model_validate_json(route.model_dump_json())
+
+    assert again.chain() == route.chain()
+    assert again.chain()[1].api_base == "http://x"
+    assert again.chain()[2].api_base is None
+
+
 def test_a_fallback_of_the_same_provider_inherits_and_another_one_does_not():
     route = Route.model_validate(
         {
