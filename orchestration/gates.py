@@ -73,14 +73,15 @@ def has_runner_section(path: str) -> bool:
 def runner_section(path: str, text: str) -> str:
     """The part of a shared settings file that decides how tests run, in one canonical form.
 
-    A file that cannot be read is its own section, so that any change of it shows.
+    A file that is not there has the section of an empty one (`text` is ""). One that cannot be
+    read is its own section, so that any change of it shows.
     """
     name = PurePosixPath(path).name
     try:
         if name == "pyproject.toml":
             section: object = _toml_section(tomllib.loads(text))
         elif name == "package.json":
-            content = json.loads(text)
+            content = json.loads(text or "{}")
             keys = ("jest", "vitest", "mocha", "ava", "type", "imports")
             script = (content.get("scripts") or {}).get("test")
             section = {key: content[key] for key in keys if key in content} | {"test": script}
@@ -192,7 +193,7 @@ def _beyond_tests(patch: Patch) -> Iterator[str]:
         yield "The patch is empty: add a test that fails because the feature is missing."
     for change in patch.changes:
         path = change.path
-        if _steers_runner(change):
+        if _steers_runner(change) or path in patch.settings_changed:
             yield f"{path} decides how tests run; keep fixtures and settings in the test file."
         elif not is_test_path(path):
             yield f"{path} is not a test file; this step may add tests and change nothing else."

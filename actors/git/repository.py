@@ -111,7 +111,7 @@ class BareRepository:
         answer = await self._git("cat-file", "-t", oid(commit), ok=(0, 128))
         return answer.text == "commit"
 
-    async def tree_of(self, commit: str) -> str:
+    async def tree(self, commit: str) -> str:
         """The id of a commit's tree: equal for equal contents."""
         return (await self._git("rev-parse", "--verify", f"{oid(commit)}^{{tree}}")).text
 
@@ -208,7 +208,7 @@ class BareRepository:
         self, tree: str, parents: Sequence[str], message: str, *, when: int
     ) -> CommitId:
         """A commit of `tree` (a tree's or a commit's id) by Manta at `when` (seconds, UTC)."""
-        tree = await self.tree_of(tree)
+        tree = await self.tree(tree)
         date = {f"GIT_{role}_DATE": f"@{when} +0000" for role in ("AUTHOR", "COMMITTER")}
         options = [part for parent in parents for part in ("-p", oid(parent))]
         answer = await self._git(

@@ -15,6 +15,8 @@ from typing import Dict, List  # noqa: UP035 - Python 3.8 runs this too
 
 import pytest
 
+DEPENDENCIES = ("iniconfig", "packaging", "pygments", "exceptiongroup", "tomli", "colorama")
+"""Of pytest; imported by the time a test runs."""
 KEEP = 4000
 """Characters kept of one failure's text."""
 
@@ -45,16 +47,28 @@ class Reporter:
         self.records.append({**record, "crash": str(crash)[:KEEP], "text": text[-KEEP:]})
 
 
+def make_importable(workspace: Path) -> None:
+    """Put the workspace on the path, as `python -m pytest` does, and packages kept in src/ too.
+
+    A workspace may hold a package that pytest itself depends on: pytest keeps the one it has
+    imported, tests get the workspace's.
+    """
+    roots = [root for root in (workspace, workspace / "src") if root.is_dir()]
+    sys.path[:0] = [str(root) for root in roots]
+    if len(roots) > 1:
+        os.environ["PYTHONPATH"] = str(roots[1])
+    for name in DEPENDENCIES:
+        if any((root / name).is_dir() or (root / f"{name}.py").is_file() for root in roots):
+            for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+                del sys.modules[loaded]
+
+
 def main() -> int:
     """Run, write the signed report, and give pytest's exit code."""
     key = sys.stdin.buffer.readline().strip()
     target = Path(sys.argv[1]).absolute()
     workspace = Path.cwd()
-    # As `python -m pytest` does, and for packages kept in src/ as if they were installed.
-    sys.path.insert(0, str(workspace))
-    if (workspace / "src").is_dir():
-        sys.path.insert(1, str(workspace / "src"))
-        os.environ["PYTHONPATH"] = str(workspace / "src")
+    make_importable(workspace)
     reporter = Reporter(target.with_name("running"))
     code = int(pytest.main(sys.argv[2:], plugins=[reporter]))
     body = json.dumps({"code": code, "records": reporter.records}).encode()

@@ -179,6 +179,13 @@ def test_more_than_tests_is_refused_at_red(made: FileChange, word: str):
     assert_refused(red_gate(patch(change(NEW), made), BEFORE, AT_RED), made.path, word)
 
 
+def test_runner_settings_hidden_among_the_tests_are_refused_at_red():
+    made = patch(change(NEW), change("tests/pyproject.toml"))
+    assert red_gate(made, BEFORE, AT_RED).passed
+    hidden = made.model_copy(update={"settings_changed": ("tests/pyproject.toml",)})
+    assert_refused(red_gate(hidden, BEFORE, AT_RED), "tests/pyproject.toml decides how tests run")
+
+
 def test_test_data_and_helpers_may_come_with_the_test():
     made = patch(change(NEW), change("tests/data/a.json"), change("tests/__init__.py"))
     assert red_gate(made, BEFORE, AT_RED).passed
@@ -471,6 +478,8 @@ def test_runner_configuration_is_known_by_name(path: str):
         ("setup.cfg", "[metadata]\nname = a", "[metadata]\nname = b", True),
         ("setup.cfg", "", "[tool:pytest]\naddopts = --co", False),
         ("tox.ini", "[pytest]\nx = 1", "", False),
+        ("tox.ini", "", "[tox]\nenvlist = py", True),
+        ("package.json", "", '{"name": "x"}', True),
         ("package.json", '{"version": "1"}', '{"version": "2"}', True),
         ("package.json", '{"scripts": {"test": "jest"}}', '{"scripts": {"test": "true"}}', False),
     ],

@@ -318,7 +318,7 @@ async def test_an_adopted_commit_keeps_the_files_and_nothing_it_claims(
     ours = await bare.adopt(checkout.head, [base], "Add b")
     (entry, *_) = await bare.log(ours, base=base)
     assert (entry.title, entry.parents, entry.when) == ("Add b", (base,), 1700000000)
-    assert await bare.tree_of(ours) == await bare.tree_of(checkout.head)
+    assert await bare.tree(ours) == await bare.tree(checkout.head)
     assert await bare.adopt(checkout.head, [base], "Add b") == ours
 
 

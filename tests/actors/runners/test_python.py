@@ -175,6 +175,13 @@ async def test_a_file_in_the_runners_place_is_not_imported_for_it(run: Run) -> N
 
 
 @pytest.mark.slow
+async def test_a_package_that_pytest_depends_on_can_be_worked_on(run: Run) -> None:
+    test = "import iniconfig\ndef test_a(): assert iniconfig.MINE\n"
+    report = await run(PYTEST, {"src/iniconfig/__init__.py": "MINE = 1\n", "test_a.py": test})
+    assert (report.problem, report.exit_code) == ("", 0)
+
+
+@pytest.mark.slow
 async def test_a_threshold_in_the_settings_is_not_a_failing_test(run: Run) -> None:
     plugin = """
 def pytest_addoption(parser): parser.addoption("--strict-run", action="store_true")
