@@ -115,10 +115,6 @@ class BareRepository:
         """The id of a commit's tree: equal for equal contents."""
         return (await self._git("rev-parse", "--verify", f"{oid(commit)}^{{tree}}")).text
 
-    async def tree(self, commit: str) -> str:
-        """Id of the commit's tree: equal trees have equal content."""
-        return (await self._git("rev-parse", "--verify", f"{oid(commit)}^{{tree}}")).text
-
     async def changes(self, base: str, commit: str) -> tuple[FileChange, ...]:
         """What differs between two trees, one entry per path; a rename is a D and an A."""
         answer = await self._git(
