@@ -1,68 +1,28 @@
 """litellm over real HTTP against an endpoint on loopback; nothing else can be reached."""
 
-import asyncio
-import pickle  # noqa: TID251 - what Ray does to errors and routes on their way
 from collections.abc import AsyncGenerator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.models.gateway import ModelReply
-from actors.models.litellm import LitellmGateway
-from actors.models.retrying import RetryPolicy
-from actors.models.routing import parse_routes
-from orchestration.errors import ModelError
+from actors.models.recording import RecordingGateway, read_recording
+from actors.models.scripted import ScriptedGateway
 from tests.actors.models import endpoint as http
+from tests.actors.models.desk import MARKS, Desk
 from tests.actors.models.endpoint import SECRET, Endpoint
 from tests.contracts.gateway import USE_TOOLS, GatewayContract, Make, Subject, a_request
 
-pytestmark = [
-    # litellm ignores these when it is imported, and pytest undoes that.
-    pytest.mark.filterwarnings("ignore:.*ReadOnly. qualifier"),
-    pytest.mark.filterwarnings("ignore:Accessing the .* attribute on the instance"),
-    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
-    pytest.mark.timeout(20),
-]
-
-
-class Waits:
-    """A clock that notes how long it was asked to wait, and does not."""
-
-    def __init__(self) -> None:
-        self.waited: list[float] = []
-
-    def now(self) -> float:
-        return 1_800_000_000.0 + sum(self.waited)
-
-    async def sleep(self, seconds: float) -> None:
-        self.waited.append(seconds)
-
-
-class Desk:
-    """A gateway to the endpoint, with instant waits."""
-
-    def __init__(self, server: Endpoint) -> None:
-        self.server = server
-        self.clock = Waits()
-        self.gateways: list[LitellmGateway] = []
-
-    def gateway(self, model: str = "openai/loopback", **fields: Any) -> LitellmGateway:
-        route = {"model": model, "api_base": self.server.url, **fields}
-        routes = parse_routes({"default": route})
-        self.gateways.append(LitellmGateway(routes, clock=self.clock, policy=RetryPolicy()))
-        return self.gateways[-1]
-
-    async def ask(self, *answers: http.Answer, **fields: Any) -> ModelReply:
-        self.server.will(*answers)
-        return await self.gateway(**fields).complete(a_request())
+pytestmark = MARKS
 
 
 @pytest.fixture
 async def desk(server: Endpoint) -> AsyncGenerator[Desk]:
     desk = Desk(server)
     yield desk
-    for gateway in desk.gateways:
-        await gateway.close()
+    await desk.close()
 
 
 class TestLitellmGateway(GatewayContract):
@@ -99,6 +59,19 @@ async def test_the_request_goes_out_whole_with_the_route_s_options(desk: Desk):
     assert (sent["model"], sent["temperature"], sent["seed"]) == ("loopback", 0.2, 7)
     assert 99 in (sent.get("max_tokens"), sent.get("max_completion_tokens"))
     assert desk.server.keys == [f"Bearer {SECRET}"]
+
+
+async def test_what_is_recorded_over_http_is_replayed_without(desk: Desk, tmp_path: Path):
+    desk.server.will(http.message(content="hello"))
+    recorder = RecordingGateway(desk.gateway(context_tokens=9000), tmp_path / "run.jsonl")
+    recorded = await recorder.complete(a_request())
+
+    replay = ScriptedGateway(read_recording(tmp_path / "run.jsonl"))
+
+    assert await replay.complete(a_request()) == replace(
+        recorded, model="recording:openai/loopback", seconds=0.0
+    )
+    assert await replay.context_tokens("coder") == 9000
 
 
 async def test_an_option_that_the_model_does_not_know_is_left_out(desk: Desk):
@@ -277,113 +250,3 @@ async def test_a_route_s_own_key_is_sent(monkeypatch: pytest.MonkeyPatch, desk: 
     await desk.ask(http.message(content="ok"), key_env="MY_KEY")
 
     assert desk.server.keys == ["Bearer mine-12345"]
-
-
-# --- failures ------------------------------------------------------------------------------------
-
-
-async def test_a_rate_limit_is_waited_out_as_long_as_the_provider_says(desk: Desk):
-    reply = await desk.ask(http.failure(429, "slow", Retry_After="42"), http.message(content="ok"))
-
-    assert reply.text == "ok"
-    assert 42 <= desk.clock.waited[0] <= 43
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        http.failure(500, "oops"),
-        http.failure(503, "oops"),
-        http.failure(529, "overloaded"),
-        http.dropped(),
-        http.garbage(),
-        http.document([]),
-        http.document({"id": "x", "choices": []}),
-    ],
-    ids=["500", "503", "529", "dropped", "garbage", "list", "no choices"],
-)
-async def test_passing_trouble_is_tried_again_with_growing_waits(desk: Desk, answer: http.Answer):
-    reply = await desk.ask(answer, answer, answer, http.message(content="ok"))
-
-    assert reply.text == "ok"
-    first, second, third = desk.clock.waited
-    assert 0.5 <= first <= 1 <= second <= 2 <= third <= 4
-
-
-async def test_trouble_that_does_not_pass_is_an_error_after_six_tries(
-    desk: Desk, capfd: pytest.CaptureFixture[str]
-):
-    with pytest.raises(ModelError, match=r"overloaded or broken \(6 attempts\): oops") as caught:
-        await desk.ask(*[http.failure(500, "oops")] * 9)
-
-    assert len(desk.server.asked) == 6
-    assert capfd.readouterr() == ("", "")
-    assert "resume the run later" in caught.value.fix
-
-
-async def test_a_provider_that_hangs_is_given_up(desk: Desk):
-    reply = await desk.ask(http.hang(), http.message(content="ok"), timeout_s=0.1)
-
-    assert reply.text == "ok"
-
-
-async def test_an_endpoint_that_is_away_is_named(desk: Desk):
-    with pytest.raises(ModelError, match="unreachable") as caught:
-        await desk.ask(api_base="http://127.0.0.1:9/v1")
-
-    assert "http://127.0.0.1:9/v1" in caught.value.fix
-
-
-@pytest.mark.parametrize(
-    ("answer", "says", "fix"),
-    [
-        (http.failure(401, f"bad key {SECRET}"), "refusing the key", "OPENAI_API_KEY"),
-        (http.failure(404, "no such model"), "unknown: no such model", "PROVIDER/NAME"),
-        (http.failure(400, f"bad field {SECRET}"), "refusing the request: bad field", "options"),
-        (http.failure(400, "maximum context length is 9"), "more than its context", "context_tok"),
-        (http.failure(429, "exceeded your current quota"), "out of credit", "add credit"),
-        (http.failure(429, "slow", Retry_After="86400"), "rate limited", "resume the run later"),
-    ],
-    ids=["key", "model", "bad", "context", "credit", "tomorrow"],
-)
-async def test_what_cannot_pass_is_told_at_once_with_a_fix_and_without_secrets(
-    desk: Desk, answer: http.Answer, says: str, fix: str
-):
-    with pytest.raises(ModelError) as caught:
-        await desk.ask(answer)
-
-    assert says in caught.value.what
-    assert fix in caught.value.fix
-    assert SECRET not in repr(caught.value)
-    assert caught.value.__cause__ is None
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
-    assert len(desk.server.asked) == 1
-
-
-async def test_fallbacks_are_tried_in_order_and_the_reply_says_who_spoke(desk: Desk):
-    reply = await desk.ask(
-        http.failure(400, "no"),
-        http.failure(404, "unknown"),
-        http.message(content="ok"),
-        fallbacks=["openai/second", "openai/third"],
-    )
-
-    assert (reply.text, reply.model) == ("ok", "openai/third")
-    assert [sent["model"] for sent in desk.server.asked] == ["loopback", "second", "third"]
-
-
-async def test_when_all_fail_every_reason_is_told(desk: Desk):
-    with pytest.raises(ModelError, match=r"openai/loopback is .* then its fallbacks: openai/b is"):
-        await desk.ask(http.failure(400, "no"), http.failure(401, "no"), fallbacks=["openai/b"])
-
-
-async def test_a_call_is_joined_while_the_provider_is_still_thinking(desk: Desk):
-    desk.server.will(desk.server.held(http.message(content="ok")))
-    gateway = desk.gateway()
-    asked = [asyncio.create_task(gateway.complete(a_request())) for _ in range(3)]
-    await asyncio.wait_for(desk.server.heard.wait(), 5)
-    asked[0].cancel()
-    desk.server.released.set()
-
-    assert [(await task).text for task in asked[1:]] == ["ok", "ok"]
-    assert len(desk.server.asked) == 1
