@@ -18,6 +18,7 @@ from actors.sandbox.enclosure import Command
 from actors.sandbox.process import Child, Launch, Verdict, from_status
 from actors.sandbox.protocol import WORKSPACE, Capabilities, Check, Level, SandboxProvider
 from actors.sandbox.store import Record
+from actors.sandbox.workspace_files import copy_tree
 from orchestration.clock import Clock
 
 _MARK = "MANTA_SANDBOX"
@@ -93,6 +94,9 @@ class BareEnclosure:
             return self._record.workspace / inside.relative_to(WORKSPACE)
         return Path(cwd)
 
+    async def copy_to(self, place: Path) -> None:
+        await asyncio.to_thread(copy_tree, self._record.workspace, place)
+
     async def destroy(self) -> None:
         await asyncio.to_thread(_end_all, f"{_MARK}={self._record.id}.".encode())
 
@@ -115,7 +119,7 @@ class BareWalls:
 
     level: Level = "none"
     separate_owner = False
-    capabilities = Capabilities()
+    capabilities = Capabilities(snapshot=True, fork=True)
 
     def __init__(self, toolchains: Sequence[str]) -> None:
         self._toolchains = tuple(toolchains)

@@ -163,6 +163,21 @@ def frame_argv(
     ]
 
 
+def copy_argv(tools: Tools, source: Path, target: Path, owner: int | None) -> list[str]:
+    """Copy a workspace that hostile code may be changing: what it could make the copier follow
+    is not there."""
+    drop = ("setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--no-new-privs")
+    return [
+        *(tools.bwrap, "--unshare-net", "--unshare-pid", "--unshare-ipc", "--die-with-parent"),
+        *(() if owner is not None else ("--unshare-user",)),
+        *_system(),
+        *("--dev", "/dev", "--ro-bind", str(source), "/from", "--bind", str(target), "/to"),
+        *("--remount-ro", "/", "--chdir", "/"),
+        *(() if owner is None else drop),
+        *("cp", "-a", "--reflink=auto", "--", "/from/.", "/to"),
+    ]
+
+
 def environment(spec_env: Mapping[str, str], toolchains: Sequence[str]) -> dict[str, str]:
     """The whole environment of a command; nothing is inherited."""
     bins = [f"{path}/bin" for path in toolchains]

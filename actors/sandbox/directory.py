@@ -11,6 +11,7 @@ from actors.sandbox.git_transport import export_commit, import_commit
 from actors.sandbox.process import Caps, Child
 from actors.sandbox.protocol import (
     Check,
+    Endpoint,
     ExecResult,
     FileStat,
     Level,
@@ -20,8 +21,10 @@ from actors.sandbox.protocol import (
     SandboxRef,
     SandboxSpec,
     SandboxUnavailableError,
+    UnsupportedError,
 )
 from actors.sandbox.store import DirectoryStore, Record, lost
+from actors.sandbox.tar_transport import pack, unpack
 from actors.sandbox.workspace_files import WorkspaceFiles
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import UsageError
@@ -62,8 +65,10 @@ class DirectorySandbox:
         store: DirectoryStore,
         enclosure: Enclosure,
         forget: Callable[[str], object],
+        clock: Clock,
     ) -> None:
         self._record = record
+        self._clock = clock
         self._forget = forget
         self._store = store
         self._enclosure = enclosure
@@ -177,6 +182,34 @@ class DirectorySandbox:
     ) -> tuple[str, bytes]:
         return await export_commit(self, base, message, max_bytes)
 
+    async def put_tar(self, archive: bytes, path: str = ".") -> None:
+        await unpack(self, archive, path)
+
+    async def get_tar(self, path: str = ".", *, max_bytes: int = 200_000_000) -> bytes:
+        return await pack(self, path, max_bytes)
+
+    async def set_ttl(self, seconds: float | None) -> None:
+        self._alive()
+        expires = None if seconds is None else self._clock.now() + seconds
+        self._record = self._store.renew(self._record, expires)
+
+    async def snapshot(self) -> str:
+        self._alive()
+        place = self._store.snapshot_place(self._record)
+        await self._enclosure.copy_to(place)
+        return place.parent.name
+
+    async def expose(self, port: int, *, ttl_s: float = 3600) -> Endpoint:
+        raise UnsupportedError(
+            f"port {port} cannot be opened at this level", "run the client inside"
+        )
+
+    async def pause(self) -> None:
+        raise UnsupportedError("a sandbox of this level cannot pause", "leave it idle: it is free")
+
+    async def resume(self) -> None:
+        raise UnsupportedError("a sandbox of this level cannot pause", "just use it")
+
     async def terminate(self) -> None:
         self._gone = True
         for child in tuple(self._running):
@@ -207,7 +240,9 @@ class DirectoryProvider:
         return await self._walls.doctor(self)
 
     def _handle(self, record: Record) -> DirectorySandbox:
-        sandbox = DirectorySandbox(record, self._store, self._walls.enclosure(record), self._forget)
+        sandbox = DirectorySandbox(
+            record, self._store, self._walls.enclosure(record), self._forget, self._clock
+        )
         self._open[record.id] = sandbox
         return sandbox
 
@@ -220,26 +255,37 @@ class DirectoryProvider:
                 f"the level {self.level} cannot open the network to {', '.join(spec.egress)}",
                 "leave `egress` empty, or choose a level that can",
             )
-        return self._handle(self._store.create(spec, self._clock.now()))
+        record = self._store.create(spec, self._clock.now())
+        if spec.snapshot:
+            try:
+                await asyncio.to_thread(self._store.fill, record, spec.snapshot)
+            except BaseException:
+                self._store.remove(record)
+                raise
+        return self._handle(record)
 
     async def connect(self, ref: SandboxRef) -> Sandbox:
         record = self._store.load(ref.id)
-        if record.expires is not None and record.expires <= self._clock.now():
+        if self._expired(record):
             await self._end(record)
             raise lost(ref.id)
         return self._open.get(ref.id) or self._handle(record)
 
+    def _expired(self, record: Record) -> bool:
+        return record.expires is not None and record.expires <= self._clock.now()
+
     async def find(self, labels: Mapping[str, str]) -> list[SandboxRef]:
-        return [record.ref for record in self._store.find(labels)]
+        return [record.ref for record in self._store.find(labels) if not self._expired(record)]
 
     async def sweep(
         self, labels: Mapping[str, str], *, keep: Sequence[str] = ()
     ) -> list[SandboxRef]:
         ended: list[SandboxRef] = []
         for record in self._store.find(labels):
-            if record.id not in keep:
+            if record.id not in keep or self._expired(record):
                 await self._end(record)
                 ended.append(record.ref)
+        await asyncio.to_thread(self._store.sweep_snapshots, labels, keep)
         await asyncio.to_thread(self._store.bury)
         return ended
 

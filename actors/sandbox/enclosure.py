@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from actors.sandbox.process import Caps, Child
@@ -30,6 +31,10 @@ class Enclosure(Protocol):
             SandboxUnavailableError: the walls cannot be built.
             OSError: the command line is too long, or this machine is out of something.
         """
+        ...
+
+    async def copy_to(self, place: Path) -> None:
+        """Copy the workspace, which hostile code may be changing, into an empty directory."""
         ...
 
     async def destroy(self) -> None:

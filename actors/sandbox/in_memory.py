@@ -6,8 +6,10 @@ Commits are imitated: an export is the files as JSON, and an import of it brings
 import asyncio
 import base64
 import hashlib
+import io
 import json
 import secrets
+import tarfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from actors.sandbox.protocol import (
     Capabilities,
     Check,
+    Endpoint,
     ExecResult,
     FileMissingError,
     FileStat,
@@ -71,6 +74,7 @@ class InMemorySandbox:
         self.modes: dict[str, int] = {}
         self.commit = ""
         self.gone = False
+        self.ttl_s = spec.ttl_s
 
     @property
     def ref(self) -> SandboxRef:
@@ -197,6 +201,45 @@ class InMemorySandbox:
         if len(bundle) > max_bytes:
             raise NoSpaceError(f"the changes are larger than {max_bytes} bytes", "change less")
         return commit, bundle
+
+    async def put_tar(self, archive: bytes, path: str = ".") -> None:
+        self._alive()
+        start = PurePosixPath(self._name(path))
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            for member in tar.getmembers():
+                content = tar.extractfile(member) if member.isfile() else None
+                if content:
+                    name = str(start / member.name.removeprefix("./"))
+                    await self.write_file(name, content.read(), mode=member.mode)
+
+    async def get_tar(self, path: str = ".", *, max_bytes: int = 200_000_000) -> bytes:
+        top = self._name(path)
+        self._described(top)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for name in sorted(self._below(top)):
+                member = tarfile.TarInfo(str(PurePosixPath(name).relative_to(top)))
+                member.size, member.mode = len(self.files[name]), self.modes.get(name, 0o644)
+                tar.addfile(member, io.BytesIO(self.files[name]))
+        if packed.tell() > max_bytes:
+            raise NoSpaceError(f"{path!r} is larger than {max_bytes} bytes", "take less")
+        return packed.getvalue()
+
+    async def set_ttl(self, seconds: float | None) -> None:
+        self._alive()
+        self.ttl_s = seconds
+
+    async def snapshot(self) -> str:
+        raise UnsupportedError("nothing is kept in memory", "use the level `local`")
+
+    async def expose(self, port: int, *, ttl_s: float = 3600) -> Endpoint:
+        raise UnsupportedError(f"there is no port {port} in memory", "use the level `local`")
+
+    async def pause(self) -> None:
+        raise UnsupportedError("nothing runs in memory", "just use it")
+
+    async def resume(self) -> None:
+        raise UnsupportedError("nothing runs in memory", "just use it")
 
     async def terminate(self) -> None:
         self.gone = True

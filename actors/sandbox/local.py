@@ -19,7 +19,7 @@ from actors.sandbox.bubblewrap import (
 from actors.sandbox.directory import DirectoryProvider
 from actors.sandbox.doctor import examine
 from actors.sandbox.enclosure import Command
-from actors.sandbox.frame import Frame, diagnosed, find_tools, open_frame
+from actors.sandbox.frame import Frame, copy_behind_walls, diagnosed, find_tools, open_frame
 from actors.sandbox.process import Child, Launch, Verdict, from_status, readable
 from actors.sandbox.protocol import WORKSPACE, Capabilities, Check, Level, SandboxProvider
 from actors.sandbox.store import Record
@@ -142,6 +142,9 @@ class LocalEnclosure:
             os.close(status_read)
             raise
 
+    async def copy_to(self, place: Path) -> None:
+        await asyncio.to_thread(copy_behind_walls, self._tools, self._record, place)
+
     async def destroy(self) -> None:
         groups = cgroups.existing(self._record.id)
         await asyncio.to_thread(groups.kill)
@@ -185,7 +188,11 @@ class LocalWalls:
         groups = cgroups.available()
         self.separate_owner = os.geteuid() == 0
         self.capabilities = Capabilities(
-            egress_off=True, tree_kill=True, hard_memory=groups.memory is not None
+            egress_off=True,
+            tree_kill=True,
+            hard_memory=groups.memory is not None,
+            snapshot=True,
+            fork=True,
         )
 
     def enclosure(self, record: Record) -> LocalEnclosure:

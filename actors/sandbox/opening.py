@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast, get_args
 
@@ -66,3 +67,12 @@ async def connect_or_create(provider: SandboxProvider, spec: SandboxSpec) -> San
             except SandboxLostError:
                 continue
     return await provider.create(spec)
+
+
+async def fork(provider: SandboxProvider, sandbox: Sandbox, spec: SandboxSpec) -> Sandbox:
+    """A new sandbox that starts with a copy of this one's workspace.
+
+    Raises:
+        UnsupportedError: the level keeps no snapshots.
+    """
+    return await provider.create(replace(spec, snapshot=await sandbox.snapshot()))

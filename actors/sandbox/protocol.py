@@ -98,6 +98,9 @@ class SandboxSpec:
     """Host directories from trusted configuration, visible read-only at the same path; the
     `bin` of each is put on PATH in order."""
     ttl_s: float | None = None
+    """Ends by itself that long after it was made, or after `set_ttl`."""
+    snapshot: str = ""
+    """Start with the workspace that `Sandbox.snapshot` of this provider kept under the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,16 @@ class FileStat:
     size: int
     mode: int
     mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How to reach a port inside from outside, for a while."""
+
+    url: str
+    headers: Mapping[str, str]
+    expires: float
+    """Wall-clock seconds since the epoch."""
 
 
 class Process(Protocol):
@@ -227,6 +240,18 @@ class Sandbox(Protocol):
         """A file, or a directory with all in it. Missing is fine."""
         ...
 
+    async def put_tar(self, archive: bytes, path: str = ".") -> None:
+        """Unpack into a directory, which is made. Names that lead out of it are refused."""
+        ...
+
+    async def get_tar(self, path: str = ".", *, max_bytes: int = 200_000_000) -> bytes:
+        """A directory as an uncompressed archive.
+
+        Raises:
+            NoSpaceError: it is larger than `max_bytes`.
+        """
+        ...
+
     async def git_import(self, bundles: Sequence[bytes], commit: str) -> None:
         """Make the workspace a clean checkout of `commit`, fetched from the bundles in order.
 
@@ -242,6 +267,29 @@ class Sandbox(Protocol):
         Returns the commit id and a bundle of `base..commit`; ("", b"") when nothing changed.
         The bundle is untrusted: import it with fsck on.
         """
+        ...
+
+    async def set_ttl(self, seconds: float | None) -> None:
+        """End by itself that long from now; None: never."""
+        ...
+
+    async def snapshot(self) -> str:
+        """Keep the workspace as it is now; the name is for `SandboxSpec.snapshot`.
+
+        Swept with this sandbox's labels. Raises UnsupportedError without that capability.
+        """
+        ...
+
+    async def expose(self, port: int, *, ttl_s: float = 3600) -> Endpoint:
+        """Open one port to whoever has the endpoint's headers. Raises UnsupportedError."""
+        ...
+
+    async def pause(self) -> None:
+        """Stop paying for it; files stay, memory by capability. Raises UnsupportedError."""
+        ...
+
+    async def resume(self) -> None:
+        """Undo `pause`."""
         ...
 
     async def terminate(self) -> None:

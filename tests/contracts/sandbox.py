@@ -1,10 +1,12 @@
 """What every sandbox and its provider promise. A plug's test module subclasses the contracts."""
 
 import asyncio
+import io
+import tarfile
 
 import pytest
 
-from actors.sandbox.opening import connect_or_create
+from actors.sandbox.opening import connect_or_create, fork
 from actors.sandbox.protocol import (
     WORKSPACE,
     FileMissingError,
@@ -17,7 +19,7 @@ from actors.sandbox.protocol import (
     SandboxRef,
     SandboxSpec,
 )
-from orchestration.errors import UsageError
+from orchestration.errors import NotFoundError, UsageError
 
 
 class ProviderContract:
@@ -213,6 +215,82 @@ class FileContract:
         assert len(data) == 5000
         assert len(set(data)) == 1
         assert [entry.path for entry in await sandbox.list_files()] == ["one"]
+
+
+class TreeContract:
+    """Trees in and out as archives."""
+
+    async def test_a_tree_comes_back_as_it_went_in(
+        self, provider: SandboxProvider, sandbox: Sandbox
+    ) -> None:
+        await sandbox.write_file("a/run.sh", b"#!/bin/sh", mode=0o755)
+        await sandbox.write_file("a/deep/er/data", bytes(range(256)))
+        archive = await sandbox.get_tar("a")
+        other = await provider.create(SandboxSpec())
+        await other.put_tar(archive, "new/place")
+        assert await other.read_file("new/place/deep/er/data") == bytes(range(256))
+        assert (await other.stat("new/place/run.sh")).mode == 0o755
+
+    async def test_names_that_lead_out_are_not_unpacked(self, sandbox: Sandbox) -> None:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for name in ("../escaped", "fine"):
+                tar.addfile(tarfile.TarInfo(name))
+        with pytest.raises(PathRefusedError):
+            await sandbox.put_tar(packed.getvalue(), "deep")
+        assert "escaped" not in [entry.path for entry in await sandbox.list_files()]
+
+    async def test_what_is_too_large_or_missing_is_told(self, sandbox: Sandbox) -> None:
+        await sandbox.write_file("d/big", b"x" * 100_000)
+        with pytest.raises(NoSpaceError):
+            await sandbox.get_tar("d", max_bytes=10_000)
+        with pytest.raises((PathRefusedError, FileMissingError)):
+            await sandbox.get_tar("nowhere")
+
+
+class SnapshotContract:
+    """Copies of workspaces, for levels with the capability."""
+
+    async def test_a_prepared_workspace_is_the_start_of_others(
+        self, provider: SandboxProvider, sandbox: Sandbox
+    ) -> None:
+        await sandbox.exec(
+            "mkdir -p deps/bin; echo x > deps/bin/tool; chmod 755 deps/bin/tool; ln -s deps d; "
+            "printf y > 'odd\nname'; mkfifo pipe",
+            timeout_s=9,
+        )
+        name = await sandbox.snapshot()
+        await sandbox.write_file("deps/bin/tool", b"changed later")
+        spec = SandboxSpec(snapshot=name)
+        one, two = await provider.create(spec), await provider.create(spec)
+        assert await one.read_file("d/bin/tool") == b"x\n"
+        assert (await one.exec(["sh", "-c", "echo mine >> deps/bin/tool"], timeout_s=9)).ok
+        assert await two.read_file("deps/bin/tool") == b"x\n"
+        kinds = {entry.path: entry.kind for entry in await two.list_files()}
+        assert kinds == {"deps": "directory", "d": "symlink", "odd\nname": "file", "pipe": "other"}
+
+    async def test_a_fork_starts_where_its_origin_is(
+        self, provider: SandboxProvider, sandbox: Sandbox
+    ) -> None:
+        await sandbox.write_file("state", b"1")
+        forked = await fork(provider, sandbox, SandboxSpec(labels={"run": "f"}))
+        await sandbox.terminate()
+        assert await forked.read_file("state") == b"1"
+        assert forked.ref.labels == {"run": "f"}
+
+    async def test_snapshots_are_swept_with_their_sandboxs_labels(
+        self, provider: SandboxProvider
+    ) -> None:
+        owner = await provider.create(SandboxSpec(labels={"run": "r"}))
+        name = await owner.snapshot()
+        await provider.sweep({"run": "r"}, keep=[owner.ref.id])
+        await provider.sweep({"run": "other"})
+        await provider.create(SandboxSpec(snapshot=name))
+        await provider.sweep({"run": "r"})
+        for unknown in (name, "../..", "nope"):
+            with pytest.raises(NotFoundError):
+                await provider.create(SandboxSpec(labels={"half": "made"}, snapshot=unknown))
+        assert await provider.find({"half": "made"}) == []
 
 
 class SmallCommandContract:

@@ -12,7 +12,12 @@ from actors.sandbox.protocol import (
     SandboxSpec,
     UnsupportedError,
 )
-from tests.contracts.sandbox import FileContract, ProviderContract, SmallCommandContract
+from tests.contracts.sandbox import (
+    FileContract,
+    ProviderContract,
+    SmallCommandContract,
+    TreeContract,
+)
 
 
 @pytest.fixture
@@ -24,6 +29,9 @@ class TestInMemoryProvider(ProviderContract): ...
 
 
 class TestInMemoryFiles(FileContract): ...
+
+
+class TestInMemoryTrees(TreeContract): ...
 
 
 class TestInMemorySmallCommands(SmallCommandContract): ...

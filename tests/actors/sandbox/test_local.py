@@ -6,8 +6,21 @@ from pathlib import Path
 import pytest
 
 from actors.sandbox.local import LocalProvider
-from actors.sandbox.protocol import SandboxProvider
-from tests.contracts.sandbox import FileContract, ProviderContract, SmallCommandContract
+from actors.sandbox.protocol import (
+    Sandbox,
+    SandboxLostError,
+    SandboxProvider,
+    SandboxSpec,
+    UnsupportedError,
+)
+from orchestration.clock import ManualClock
+from tests.contracts.sandbox import (
+    FileContract,
+    ProviderContract,
+    SmallCommandContract,
+    SnapshotContract,
+    TreeContract,
+)
 from tests.contracts.sandbox_commands import BackgroundContract, CommandContract
 from tests.contracts.sandbox_git import GitContract
 
@@ -23,6 +36,12 @@ class TestLocalProvider(ProviderContract): ...
 class TestLocalFiles(FileContract): ...
 
 
+class TestLocalTrees(TreeContract): ...
+
+
+class TestLocalSnapshots(SnapshotContract): ...
+
+
 class TestLocalSmallCommands(SmallCommandContract): ...
 
 
@@ -33,3 +52,32 @@ class TestLocalBackground(BackgroundContract): ...
 
 
 class TestLocalGit(GitContract): ...
+
+
+async def test_a_sandbox_ends_by_itself_after_its_time(tmp_path: Path) -> None:
+    clock = ManualClock()
+    provider = LocalProvider(tmp_path / "timed", clock=clock)
+    short = await provider.create(SandboxSpec(labels={"run": "r"}, ttl_s=60))
+    renewed = await provider.create(SandboxSpec(labels={"run": "r"}, ttl_s=60))
+    forever = await provider.create(SandboxSpec(labels={"run": "r"}))
+    await clock.advance(50)
+    await renewed.set_ttl(60)
+    await clock.advance(50)
+    assert {ref.id for ref in await provider.find({})} == {renewed.ref.id, forever.ref.id}
+    await renewed.set_ttl(None)
+    await clock.advance(10_000)
+    assert (await provider.connect(renewed.ref)).ref == renewed.ref
+    with pytest.raises(SandboxLostError):
+        await provider.connect(short.ref)
+    brief = await provider.create(SandboxSpec(labels={"run": "r"}, ttl_s=1))
+    await clock.advance(2)
+    swept = await provider.sweep({}, keep=[brief.ref.id, renewed.ref.id, forever.ref.id])
+    assert [ref.id for ref in swept] == [brief.ref.id]
+    await provider.sweep({})
+    await provider.close()
+
+
+async def test_what_the_level_cannot_do_is_refused_not_imitated(sandbox: Sandbox) -> None:
+    for attempt in (sandbox.pause(), sandbox.resume()):
+        with pytest.raises(UnsupportedError):
+            await attempt
