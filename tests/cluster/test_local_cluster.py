@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -104,12 +103,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[ClusterAddres
 
 def test_all_ports_are_on_loopback_and_the_token_is_private(cluster: ClusterAddress) -> None:
     members = family(cluster.keeper_pid)
-    sockets = {
-        os.readlink(file)
-        for pid in members
-        for file in Path(f"/proc/{pid}/fd").iterdir()
-        if file.is_symlink() and "socket:" in os.readlink(file)
-    }
+    files = (file for pid in members for file in Path(f"/proc/{pid}/fd").iterdir())
+    sockets = {str(file.readlink()) for file in files if file.is_symlink()}
     outward = [
         line.split()[1]
         for table in ("tcp", "tcp6")
@@ -149,12 +144,12 @@ def test_a_jobs_working_directory_stays_with_its_driver(
     cluster: ClusterAddress, tmp_path: Path
 ) -> None:
     (tmp_path / "job.py").write_text(JOIN)
-    (tmp_path / "ray.py").write_text("raise SystemExit('imported from the repository')")
+    (tmp_path / "cluster.py").write_text("raise SystemExit('imported from the repository')")
     driver = [sys.executable, "-I", "job.py", json.dumps(asdict(cluster))]
 
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ray")), "job", "submit", "--log-color=false",
-         f"--working-dir={tmp_path}", "--", shlex.join(driver)],
+         f"--working-dir={tmp_path}", "--", *driver],
         env={**os.environ, **client_environment(cluster)}, cwd="/",
         capture_output=True, text=True, check=False, timeout=90,
     )  # fmt: skip
