@@ -2,18 +2,17 @@
 
 import copy
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.context.entry import Entry, Kind
 from actors.context.processor import ContextProcessor, Room
 from actors.context.token_limiter import ContextOverflowError, TokenLimiter
 from actors.context.tool_call_filter import ToolCallFilter
-from tests.actors.context.conversation import conversations, pairs_are_whole, rooms
+from tests.actors.context.conversation import conversations, few, pairs_are_whole, rooms
 
 PLUGS: list[ContextProcessor] = [ToolCallFilter(), TokenLimiter()]
 processors = st.sampled_from(PLUGS)
-few = settings(max_examples=50)
 
 
 def compacted(processor: ContextProcessor, entries: list[Entry], room: Room) -> list[Entry] | None:

@@ -86,6 +86,7 @@ class Scene:
     hands: Hands = field(default_factory=lambda: Hands(echo=echo))
     context_tokens: int = 128_000
     attempt: int = 0
+    gateway: type[FunctionGateway] = FunctionGateway
 
     def __post_init__(self) -> None:
         self.journal = InMemoryJournal(self.clock)
@@ -120,7 +121,7 @@ class Scene:
         return await run_agent(
             agent,
             task,
-            gateway=FunctionGateway(answer, context_tokens=self.context_tokens),
+            gateway=self.gateway(answer, context_tokens=self.context_tokens),
             journal=self.journal,
             grant=await self.open(),
             conversation="build[greet]/write_code",

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from actors.agent.agent import AgentLimits
@@ -5,6 +7,7 @@ from actors.agent.limits import AgentFailedError
 from actors.agent.transcript import tell
 from actors.context.token_limiter import ContextOverflowError
 from actors.models.gateway import ModelReply, ModelRequest
+from actors.models.scripted import FunctionGateway
 from actors.sandbox.protocol import SandboxLostError
 from actors.tools.tool import ToolResult
 from orchestration.errors import BudgetExceededError, StaleOwnerError
@@ -372,3 +375,56 @@ async def test_news_of_an_interruption_reaches_the_model_after_the_waiting_calls
     scene.hands = Hands(run=lambda _: ToolResult("ran"))
     await scene.play(finish())
     assert scene.shown() == ["[ok]\nran", "Your workspace is new."]
+
+
+async def test_a_long_reply_is_kept_in_one_piece_and_survives_a_restart():
+    content = "x = 1\n" * 20_000
+    scene = Scene(hands=Hands(write=lambda _: ToolResult("Created big.py")))
+    with pytest.raises(KilledError):
+        await scene.play(says(call("write", path="big.py", content=content), text="Long."))
+    bodies = [record.body for record in await scene.journal.read(RUN)]
+    assert max(len(body) for body in bodies) < 2_000
+    await scene.play(finish())
+    (sent,) = scene.asked[-1].messages[2]["tool_calls"]
+    assert json.loads(sent["function"]["arguments"])["content"] == content
+
+
+async def test_a_reply_is_acknowledged_once_it_is_journaled_even_after_a_restart():
+    scene = Scene(hands=Hands(run=echo))
+    acknowledged: list[tuple[str, int]] = []
+
+    class Gateway(FunctionGateway):
+        async def acknowledge(self, key: str) -> None:
+            journaled = len([turn for turn in await scene.turns() if turn.reply])
+            acknowledged.append((key.rpartition("/")[2], journaled))
+            if len(acknowledged) == 2:
+                raise KilledError
+
+    scene.gateway = Gateway
+    with pytest.raises(KilledError):
+        await scene.play(says(call("run")), says(call("run")))
+    assert scene.hands.called == [("run", {})]
+    await scene.play(finish())
+    assert acknowledged == [("1", 1), ("2", 2), ("2", 2), ("3", 3)]
+
+
+async def test_the_thinking_of_earlier_attempts_counts_as_time():
+    scene = Scene(limits=AgentLimits(seconds=1.2))
+    with pytest.raises(KilledError):
+        await scene.play(*[says(call("echo", text=str(n))) for n in range(3)])
+    with pytest.raises(BudgetExceededError, match="seconds"):
+        await scene.play(finish())
+
+
+async def test_whatever_left_the_context_can_be_fetched_again():
+    scene = Scene(
+        context_tokens=12_000,
+        hands=Hands(run=lambda a: ToolResult(f"{a['n']} " * 5_000, exit_code=0)),
+    )
+    await scene.play(*[says(call("run", n=n), text=f"thought {n}") for n in range(1, 30)], finish())
+    prompt = str(scene.asked[-1].messages)
+    assert "thought 1" not in [m["content"] for m in scene.asked[-1].messages]
+    assert "`recall` with call=TURN" in prompt
+    for n in range(1, 30):
+        assert await scene.archive().text(f"{n}.1") == f"{n} " * 5_000
+        assert f"thought {n}\n" in (await scene.archive().text(str(n)) or "")

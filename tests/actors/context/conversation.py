@@ -4,11 +4,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from actors.context.entry import CallFacts, Entry, Kind
 from actors.context.processor import Room
 
+few = settings(max_examples=50, deadline=None)
+"""Enough to find what is wrong, whatever else the machine is doing."""
 PATHS = ["a.py", "b.py"]
 
 

@@ -1,10 +1,19 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from actors.context.entry import Entry, Kind, open_failures
 from actors.context.processor import Room
 from actors.context.token_limiter import ContextOverflowError, TokenLimiter
-from tests.actors.context.conversation import Call, conversations, notice, rooms, system, task, turn
+from tests.actors.context.conversation import (
+    Call,
+    conversations,
+    few,
+    notice,
+    rooms,
+    system,
+    task,
+    turn,
+)
 
 LONG = 3_000
 
@@ -100,7 +109,19 @@ def test_the_newest_thing_said_to_the_model_is_never_dropped():
     assert after[-1] is entries[-1]
 
 
-@settings(max_examples=50)
+def test_turns_with_older_open_failures_leave_last():
+    failing = [turn(n, Call(target=f"case {n}", ok=False, size=LONG)) for n in range(1, 9)]
+    fine = [turn(n, Call(target=f"step {n}", size=LONG)) for n in range(9, 12)]
+    entries = [system(), task(), *(e for each in (*failing, *fine) for e in each)]
+    some = TokenLimiter().compact(entries, Room(tokens(entries) - 1, 100, 0))
+    assert {e.turn for e in some if e.kind is Kind.RESULT} == {*range(1, 9), 11}
+    least = TokenLimiter().compact(entries, room(tokens(entries) // 2))
+    left = {e.turn for e in least if e.kind is Kind.RESULT}
+    assert {6, 7, 8, 11} <= left
+    assert 1 not in left
+
+
+@few
 @given(conversations(), rooms())
 def test_the_limit_holds_and_pins_are_never_lost(entries: list[Entry], room: Room):
     pinned = [*entries[:2], *open_failures(entries)[-3:]]
@@ -113,7 +134,7 @@ def test_the_limit_holds_and_pins_are_never_lost(entries: list[Entry], room: Roo
         assert any(each is entry for each in after)
 
 
-@settings(max_examples=50)
+@few
 @given(conversations(), rooms())
 def test_it_only_gives_up_when_pins_alone_are_too_many(entries: list[Entry], room: Room):
     try:

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.context.tokens import count, upper_bound
+from tests.actors.context.conversation import few
 
 
+@few
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=400), st.text(max_size=50))
 def test_the_bound_is_never_below_the_count(text: str, arguments: str):
     call = {"id": "a", "type": "function", "function": {"name": "run", "arguments": arguments}}

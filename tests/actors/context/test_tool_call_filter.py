@@ -1,11 +1,11 @@
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from actors.context.entry import Entry, Kind, open_failures
 from actors.context.processor import Room
 from actors.context.tool_call_filter import ToolCallFilter
-from tests.actors.context.conversation import Call, conversations, rooms, system, task, turn
+from tests.actors.context.conversation import Call, conversations, few, rooms, system, task, turn
 
 LONG = 3_000
 
@@ -88,7 +88,7 @@ def test_a_failure_is_shown_each_time():
     assert ToolCallFilter().arrive(again[1], first) is again[1]
 
 
-@settings(max_examples=50)
+@few
 @given(conversations(), rooms())
 def test_open_failures_and_fresh_turns_are_untouched_and_nothing_grows(
     entries: list[Entry], room: Room
@@ -103,7 +103,7 @@ def test_open_failures_and_fresh_turns_are_untouched_and_nothing_grows(
             assert new is old
 
 
-@settings(max_examples=50)
+@few
 @given(conversations(), rooms())
 def test_whatever_is_shortened_says_how_to_fetch_it(entries: list[Entry], room: Room):
     for entry in ToolCallFilter().compact(entries, room):

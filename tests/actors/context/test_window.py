@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.context.entry import Entry
@@ -8,6 +8,7 @@ from actors.context.window import Window
 from tests.actors.context.conversation import (
     Call,
     conversations,
+    few,
     pairs_are_whole,
     system,
     task,
@@ -36,7 +37,7 @@ def test_room_is_left_for_the_tail():
     assert not shown.fits({"role": "user", "content": "note " * 40})
 
 
-@settings(max_examples=50)
+@few
 @given(conversations(), st.lists(st.booleans(), min_size=40, max_size=40))
 def test_between_compactions_the_prompt_only_grows_at_its_end(
     entries: list[Entry], compact_here: list[bool]
@@ -52,7 +53,7 @@ def test_between_compactions_the_prompt_only_grows_at_its_end(
             before = shown.messages()
 
 
-@settings(max_examples=50)
+@few
 @given(conversations(), st.sampled_from([500, 2_000, 5_000]))
 def test_any_conversation_compacted_whenever_it_must_stays_within_the_limit(
     entries: list[Entry], limit: int

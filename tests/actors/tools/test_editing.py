@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.tools.editing import Replacement, apply
@@ -74,6 +74,7 @@ def test_windows_line_ends_are_met_and_kept():
     assert edited.text == "a = 1\r\nc = 3\r\n"
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.sampled_from(["ab", "cd\n", "ef "]), min_size=1, max_size=30), st.data())
 def test_a_unique_text_is_always_found_and_only_it_changes(parts: list[str], data: st.DataObject):
     place = data.draw(st.integers(0, len(parts)))

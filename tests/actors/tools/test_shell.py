@@ -55,12 +55,13 @@ async def test_a_background_process_is_started_watched_and_stopped(tools: Functi
 
 
 async def test_the_end_of_a_background_process_comes_with_its_last_words(tools: FunctionToolset):
-    await tools.call("start", {"command": "echo last; exit 4"})
+    await tools.call("start", {"command": "seq 100000; echo last; exit 4"})
     answers = [await tools.call("output", {"process": "process-1", "wait_s": 2})]
     while "has ended" not in answers[-1].text:
         answers.append(await tools.call("output", {"process": "process-1", "wait_s": 2}))
     result = answers[-1]
-    assert "last" in "".join(answer.text for answer in answers)
+    whole = "".join(answer.text for answer in answers)
+    assert "100000\nlast\n[process-1 has ended" in whole
     assert (result.ok, result.exit_code) == (False, 4)
 
 

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.tools.text import cap, decode, neutralise, one_line
@@ -33,6 +33,7 @@ def test_undecodable_bytes_are_replaced():
     assert decode(b"caf\xe9 \xff") == "caf\ufffd \ufffd"
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.text(st.characters(), max_size=300))
 def test_neutral_text_has_nothing_left_to_take_out(text: str):
     once = neutralise(text)
@@ -41,6 +42,7 @@ def test_neutral_text_has_nothing_left_to_take_out(text: str):
     once.encode("utf-8")
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.text(max_size=2000), st.integers(60, 500))
 def test_capped_text_keeps_head_and_tail_and_says_how_much_is_gone(text: str, limit: int):
     shown = cap(text, limit, "hint")
