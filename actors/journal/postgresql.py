@@ -3,17 +3,18 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Self, TypeVar
 
-from sqlalchemy import event, make_url, text
+from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from actors.journal import verbs
 from actors.journal.blobs import address
+from actors.journal.compiling import Compiler
 from actors.journal.migrations import MIGRATIONS, Migration, migrate
 from actors.journal.postgresql_errors import explain, passes
 from actors.journal.postgresql_transaction import Transaction
@@ -33,6 +34,7 @@ _SESSION = (
     # The lock on a run's row does not outlive a client that vanished.
     "SET idle_in_transaction_session_timeout = '15s'",
     "SET lock_timeout = '10s'",
+    "SET statement_timeout = '60s'",
 )
 _ONE_MIGRATES = text("SELECT pg_advisory_xact_lock(1297108545)")
 
@@ -49,6 +51,7 @@ class PostgresJournal(SqlJournal):
         url: str,
         *,
         patience_s: float = 20.0,
+        connections: int = 8,
         poll_s: float = 0.25,
         migrations: Sequence[Migration] = MIGRATIONS,
     ) -> None:
@@ -67,15 +70,18 @@ class PostgresJournal(SqlJournal):
         self._name = address_of_store.render_as_string(hide_password=True)
         self._patience_s = patience_s
         self._migrations = migrations
-        # One statement after the other sees what others committed meanwhile: verbs rely on it.
-        self._engine = create_async_engine(
+        # A thread for each connection: half the time of SQLAlchemy's own asyncio.
+        self._threads = ThreadPoolExecutor(connections, "journal")
+        # Each statement sees what others committed before it: verbs rely on that.
+        self._engine = create_engine(
             address_of_store,
             isolation_level="READ COMMITTED",
-            pool_size=4,
-            max_overflow=12,
+            pool_size=connections,
+            max_overflow=0,
             connect_args=_CONNECT,
         )
-        event.listen(self._engine.sync_engine, "connect", _prepare_session)
+        self._compiler = Compiler(self._engine.dialect)
+        event.listen(self._engine, "connect", _prepare_session)
 
     async def open(self) -> Self:
         """Bring the schema up to date; of several processes at once, one does.
@@ -87,7 +93,8 @@ class PostgresJournal(SqlJournal):
         return self
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
 
     async def put_blob(self, content: bytes) -> BlobId:
         blob = await asyncio.to_thread(address, content)
@@ -105,16 +112,19 @@ class PostgresJournal(SqlJournal):
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._patience_s
         pause = _FIRST_PAUSE_S
-        transaction = Transaction(begin)
+        transaction = Transaction(begin, self._compiler)
         while True:
             try:
-                async with self._engine.connect() as connection:
-                    return await transaction.once(connection)
+                return await loop.run_in_executor(self._threads, self._try, transaction)
             except SQLAlchemyError as error:
                 if not passes(error) or loop.time() + pause > give_up:
                     raise explain(error, self._name) from error
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - mere jitter
             pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _try(self, transaction: Transaction[T]) -> T:
+        with self._engine.connect() as connection:
+            return transaction.once(connection)
 
 
 def _prepare_session(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

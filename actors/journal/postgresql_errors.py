@@ -1,7 +1,6 @@
 """What PostgreSQL's errors mean for a journal: worth another try, or a person's help."""
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from orchestration.errors import StoreError
 
@@ -26,8 +25,6 @@ _HOPELESS = {"authentication failed": "28", "does not exist": "3D", "no password
 
 def passes(error: SQLAlchemyError) -> bool:
     """Whether another try may succeed by itself."""
-    if isinstance(error, PoolTimeoutError):
-        return True
     state = _state(error)
     if not state:  # the server said nothing: it was not reached, or it went away
         return isinstance(error, DBAPIError) and (

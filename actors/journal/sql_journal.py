@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 
 class SqlJournal(ABC):
-    """All of `Journal` but blobs; a plug says how one verb becomes one transaction."""
+    """All of `Journal` but blobs; a plug says how one verb becomes one transaction.
+
+    A call that is cancelled may happen all the same, or not at all; never by half.
+    """
 
     def __init__(self, *, poll_s: float | None) -> None:
         """`poll_s`: how often to look for other processes' records; None if there are none."""

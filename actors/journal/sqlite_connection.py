@@ -6,19 +6,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
-from sqlalchemy import ClauseElement, Executable, NullPool, create_engine
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.dialects.sqlite import dialect
-from sqlalchemy.sql.compiler import SQLCompiler
 
-from actors.journal.verbs import Parameters, Query, Row, Verb
+from actors.journal.compiling import Compiler
+from actors.journal.verbs import Query, Row, Verb
 from orchestration.errors import StoreError
 
 T = TypeVar("T")
 
-_DIALECT = dialect(paramstyle="named")
 _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",  # somebody may be looking into the file with a shell
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # what was acknowledged survives a power cut
     "PRAGMA trusted_schema = OFF",
 )
@@ -39,7 +37,7 @@ class SqliteConnection:
 
     def __init__(self, file: Path, now: Callable[[], float]) -> None:
         self._file = file
-        self._compiled: dict[Executable, tuple[str, Parameters]] = {}
+        self._compiler = Compiler(dialect(paramstyle="named"))
         # Checked out of its pool until it is closed: there is never a second one.
         self._pooled = create_engine(f"sqlite:///{file}", poolclass=NullPool).raw_connection()
         self._raw = cast("sqlite3.Connection", self._pooled.driver_connection)
@@ -47,6 +45,12 @@ class SqliteConnection:
         self._raw.create_function("store_time", 0, now)
         for pragma in _PRAGMAS:
             self._raw.execute(pragma)
+        [mode] = self._raw.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreError(
+                f"{file} cannot keep a write-ahead log on this file system",
+                "name a directory on a local disk, or use PostgreSQL",
+            )
 
     def perform(self, verb: Verb[T]) -> T:
         """Run one verb within the current transaction."""
@@ -92,25 +96,11 @@ class SqliteConnection:
         self._pooled.close()
 
     def _rows(self, query: Query) -> Sequence[Row]:
-        several = query.parameters if isinstance(query.parameters, list) else [query.parameters]
-        compiled = self._compiled.get(query.statement)
-        if compiled is None:
-            compiled = self._compiled[query.statement] = _compile(query.statement, several[0])
-        sql, constants = compiled
-        if len(several) == 1:
-            return self._raw.execute(sql, constants | several[0]).fetchall()
-        self._raw.executemany(sql, several)
-        return ()
-
-
-def _compile(statement: Executable, parameters: Parameters) -> tuple[str, Parameters]:
-    """The SQL, and the values that the statement brings along itself."""
-    clause = cast("ClauseElement", statement)  # all that is executable is one
-    if not parameters:
-        return str(clause.compile(dialect=_DIALECT)), {}
-    compiled = clause.compile(dialect=_DIALECT, column_keys=list(parameters))
-    binds = cast("SQLCompiler", compiled).binds
-    return str(compiled), {name: bind.value for name, bind in binds.items() if not bind.required}
+        sql, parameters = self._compiler.compile(query)
+        if isinstance(parameters, list):
+            self._raw.executemany(sql, parameters)
+            return ()
+        return self._raw.execute(sql, parameters).fetchall()
 
 
 @contextmanager

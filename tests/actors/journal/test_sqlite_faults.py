@@ -14,7 +14,7 @@ import pytest
 
 from actors.journal.sqlite import SqliteJournal
 from orchestration.errors import StoreError
-from tests.actors.journal.writer_process import RUN
+from tests.actors.journal.writer_process import NOTE, RUN
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
@@ -68,6 +68,21 @@ async def test_a_killed_writer_loses_nothing_acknowledged(tmp_path: Path) -> Non
 @pytest.mark.timeout(600)
 async def test_a_writer_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
     await _survives_kills(tmp_path / "state", 50)
+
+
+@pytest.mark.slow
+async def test_a_torn_log_costs_its_tail_and_no_more(tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    _killed_after(_start(directory, "1"), 50)
+    log = directory / "store.db-wal"
+    log.write_bytes(log.read_bytes()[: log.stat().st_size // 2 + 100])
+    journal = await SqliteJournal(directory).open()
+    seqs = [record.seq for record in await journal.read(RUN)]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert await journal.problems() == []
+    lease = await journal.claim(RUN, "writer")
+    assert await journal.append(lease, [NOTE]) == len(seqs) + 2
+    await journal.close()
 
 
 @pytest.mark.slow
