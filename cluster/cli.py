@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def main() -> None:
 @door
 async def run(request: str, **options: Any) -> int:
     """Build REQUEST in a repository and deliver a tested branch. `-` reads it from stdin."""
-    text = click.get_text_stream("stdin").read() if request == "-" else request
+    text = sys.stdin.read() if request == "-" else request
     settings = settings_from(options, options["repo"])
     order = Order(
         text=text,
@@ -64,10 +65,11 @@ async def run(request: str, **options: Any) -> int:
 
 async def play(order: Order, settings: Settings, *, as_json: bool) -> int:
     """Take an order in, start its run and follow it."""
+    request, source = await take_in(order, settings)
+    if source.is_dirty:
+        say(f"note: uncommitted changes in {source.name} stay as they are, outside of this run")
     async with open_house(settings) as house:
-        request, source = await take_in(order, settings, house.journal)
-        if source.is_dirty:
-            say(f"note: uncommitted changes in {source.name} stay as they are, outside of this run")
+        await house.journal.put_blob(source.bundle)
         await house.start(request)
         return await watch_to_end(house.journal, request, as_json=as_json)
 

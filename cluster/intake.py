@@ -1,6 +1,7 @@
-"""At the door: words and a repository become a `FeatureRequest`, or an error that says how to mend it."""
+"""At the door: words and a repository become a `FeatureRequest`, or an error with its remedy."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,9 +12,8 @@ from actors.runners.suite import detect
 from cluster.brain import Brain
 from cluster.settings import Settings
 from orchestration.errors import NotFoundError, UsageError
-from orchestration.ids import RunId, new_run_id, parse_run_id
+from orchestration.ids import BlobId, RunId, new_run_id, parse_run_id
 from orchestration.messages import FeatureRequest, TreeRef
-from orchestration.workflow.journal import Journal
 
 REQUEST_LIMIT = 20_000
 """Characters. A longer request belongs into a file of the repository that the request names."""
@@ -75,11 +75,10 @@ def routes_of(settings: Settings) -> Routes:
     )
 
 
-async def take_in(
-    order: Order, settings: Settings, journal: Journal
-) -> tuple[FeatureRequest, Source]:
-    """Read the repository, keep its base commit in the store, and make the request.
+async def take_in(order: Order, settings: Settings) -> tuple[FeatureRequest, Source]:
+    """Read the repository and make the request. Needs no cluster, so that errors come at once.
 
+    The base commit's bundle is named by its content; whoever starts the run stores it first.
     Nothing of the person's repository is touched and nothing of it runs.
 
     Raises:
@@ -93,7 +92,7 @@ async def take_in(
     files = [entry.path for entry in await repository.files(source.commit)]
     if not settings.test_command:
         await detect(files, lambda path: repository.read(source.commit, path))
-    base = TreeRef(commit=source.commit, bundles=(await journal.put_blob(source.bundle),))
+    base = TreeRef(commit=source.commit, bundles=(BlobId(sha256(source.bundle).hexdigest()),))
     request = FeatureRequest(
         run_id=run_id,
         text=text,

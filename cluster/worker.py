@@ -9,7 +9,7 @@ import ray
 
 from actors.handles import GatewayHandle, JournalHandle, MemoryHandle
 from actors.hands import Hands
-from actors.journal.opening import open_journal
+from actors.resident import entry_point
 from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Level, SandboxProvider
 from actors.spawn import NAMESPACE, open_pools
@@ -20,6 +20,8 @@ from orchestration.ids import RunId
 from orchestration.workflow.journal import Journal
 
 STORE_VARIABLE = "MANTA_STORE_URL"
+DATABASE = "actors.journal.opening:open_journal"
+"""Loaded only where a database is used: most workers speak to the store's actor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class WorkerSetup:
                 f"{STORE_VARIABLE} is not set on this node",
                 "set it in the environment of every node",
             )
-        return await open_journal(url)
+        return await entry_point(DATABASE)(url)
 
     async def provider(self) -> SandboxProvider:
         """Sandboxes of the level asked for, or an error; never a weaker level."""
