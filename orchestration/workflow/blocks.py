@@ -11,6 +11,7 @@ from orchestration.workflow.journal import NewRecord, RecordKind
 from orchestration.workflow.keys import child, iteration
 from orchestration.workflow.leaves import blame, boolean
 from orchestration.workflow.shape import Flow, LoopNode, LoopView
+from orchestration.workflow.state import Scope
 from orchestration.workflow.values import Results, Value
 
 
@@ -21,6 +22,8 @@ class FlowFrame(Block):
         super().__init__(place, key, value)
         self.node = node
         self.gives = node.codec
+        if node.state is not None:
+            self.scope = Scope(node.state())
         self.current: Frame | None = None
 
     def start(self) -> None:
@@ -84,7 +87,8 @@ class LoopFrame(Frame):
 
     def _judge(self, number: int, value: Value) -> bool:
         assert self.notes is not None, "an iteration has its notes"
-        view = LoopView(value.look(), number, Results(self.notes.results))
+        state = None if self.scope is None else self.scope.snapshot()
+        view = LoopView(value.look(), number, Results(self.notes.results), state)
         return boolean(self.node.condition(view)) is self.node.stop_when
 
     def _break(self, value: Value) -> None:

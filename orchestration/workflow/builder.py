@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar, cast, overload
 
+from pydantic import BaseModel
+
 from orchestration.errors import InvalidWorkflowError
 from orchestration.workflow.codec import codec, type_name
 from orchestration.workflow.facts import Collected
@@ -45,6 +47,7 @@ from orchestration.workflow.shape import (
     SleepNode,
     StepNode,
 )
+from orchestration.workflow.state import check_state
 from orchestration.workflow.step import StepContext
 
 In = TypeVar("In")
@@ -111,17 +114,37 @@ class Workflow(Generic[In, Out]):
     """A workflow being built. Every verb gives a new one; `commit` ends the building."""
 
     @overload
-    def __init__(self: "Workflow[Item, Item]", id: str, takes: type[Item]) -> None: ...
+    def __init__(
+        self: "Workflow[Item, Item]",
+        id: str,
+        takes: type[Item],
+        *,
+        state: type[BaseModel] | None = None,
+    ) -> None: ...
     @overload
-    def __init__(self: "Workflow[Any, Any]", id: str, takes: object) -> None: ...
-    def __init__(self, id: str, takes: object) -> None:  # noqa: A002 - as `step(id=...)`
+    def __init__(
+        self: "Workflow[Any, Any]",
+        id: str,
+        takes: object,
+        *,
+        state: type[BaseModel] | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - as `step(id=...)`
+        takes: object,
+        *,
+        state: type[BaseModel] | None = None,
+    ) -> None:
         if not is_step_id(id):
             raise InvalidWorkflowError(
                 f"{id!r} is no id for a workflow", "start with a letter; letters, digits, _ . : -"
             )
         require_type(takes, f"the input of workflow {id!r}")
         codec(takes)
-        self._id, self._takes, self._gives = id, takes, takes
+        if state is not None:
+            check_state(state, id)
+        self._id, self._takes, self._gives, self._state = id, takes, takes, state
         self._nodes: tuple[Node[Any, Any], ...] = ()
 
     @overload
@@ -293,11 +316,12 @@ class Workflow(Generic[In, Out]):
             takes=self._takes,
             gives=self._gives,
             nodes=self._nodes,
+            state=self._state,
             compatible_with=tuple(compatible_with),
         )
 
     def _plus(self, node: Node[Any, Next]) -> "Workflow[In, Next]":
-        grown: Workflow[In, Next] = Workflow(self._id, self._takes)
+        grown: Workflow[In, Next] = Workflow(self._id, self._takes, state=self._state)
         grown._gives, grown._nodes = node.gives, (*self._nodes, node)
         return grown
 

@@ -5,10 +5,14 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeVar, cast
 
+from pydantic import BaseModel
+
+from orchestration.errors import UsageError
 from orchestration.ids import StepGrant
 from orchestration.workflow.codec import codec
 from orchestration.workflow.facts import read_output
 from orchestration.workflow.journal import NewRecord, RecordKind
+from orchestration.workflow.state import encode_update
 from orchestration.workflow.step import Bail, Suspend, Suspension
 from orchestration.workflow.storage import Storage, loaded
 from orchestration.workflow.values import Stored
@@ -25,11 +29,15 @@ class RunningStep:
         answer: Any | None,
         storage: Storage,
         check: Callable[[], Awaitable[None]],
+        state: BaseModel | None = None,
     ) -> None:
         self._grant = grant
         self._answer = answer
         self._storage = storage
         self._check = check
+        self._state = state
+        self.updates: dict[str, str] = {}
+        """JSON by field of the shared state, to be applied when the step is done."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._known: dict[str, str] | None = None if grant.attempt > 1 else {}
         """Bodies of recorded effects by key; unread (None) where earlier attempts may have some."""
@@ -41,6 +49,19 @@ class RunningStep:
     @property
     def answer(self) -> Any | None:
         return self._answer
+
+    @property
+    def state(self) -> Any:
+        if self._state is None:
+            raise UsageError(
+                f"the workflow around {self._grant.step_key} declares no state",
+                "declare it: Workflow(id, takes, state=Model)",
+            )
+        return self._state
+
+    def update_state(self, **updates: object) -> None:
+        model: type[BaseModel] = type(self.state)
+        self.updates |= {n: encode_update(model, n, value) for n, value in updates.items()}
 
     def suspend(self, suspension: Suspension) -> NoReturn:
         raise Suspend(suspension)

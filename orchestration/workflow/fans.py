@@ -15,6 +15,7 @@ from orchestration.workflow.journal import NewRecord, RecordKind
 from orchestration.workflow.keys import child, item
 from orchestration.workflow.leaves import StepFrame, blame, boolean
 from orchestration.workflow.shape import BranchNode, ForeachNode, Node, ParallelNode
+from orchestration.workflow.state import Scope
 from orchestration.workflow.values import DictOf, Element, Held, ListOf, Value
 
 
@@ -46,6 +47,8 @@ class Fan(Frame):
         self.results: dict[int, Value] = {}
         self.errors: dict[int, ErrorInfo] = {}
         self.followers: dict[str, list[int]] = {}
+        self.forks: dict[int, Scope] = {}
+        """The shared state as each arm sees it."""
 
     def gather(self) -> Value:
         """The block's value, once every arm has ended."""
@@ -66,7 +69,7 @@ class Fan(Frame):
     def pump(self) -> None:
         """Start one arm if there is room, then look again."""
         if len(self.results) + len(self.errors) == len(self.arms):
-            self.done(self.gather())
+            self._end()
             return
         leaf = self._parked()
         if leaf is not None:
@@ -76,7 +79,10 @@ class Fan(Frame):
             slot = self.pending.popleft()
             arm = self.arms[slot]
             self.push(self.pump)
-            self.running[slot] = self.open(arm.node, arm.key, slot, arm.value)
+            if self.scope is not None:
+                self.forks[slot] = self.scope.fork()
+            fork = self.forks.get(slot)
+            self.running[slot] = self.open(arm.node, arm.key, slot, arm.value, fork)
 
     def has_room(self, slot: int) -> bool:
         return self._room() or self.running[slot].active > 0
@@ -114,6 +120,17 @@ class Fan(Frame):
 
     def below(self) -> list[Frame]:
         return [frame for frame in self.running.values() if not frame.dead]
+
+    def _end(self) -> None:
+        value = self.gather()
+        if self.scope is not None:
+            done = [(self.arms[s].name, self.forks[s]) for s in sorted(self.results)]
+            try:
+                self.scope.join(done)
+            except Exception as error:  # noqa: BLE001 - the door to a user's reducer
+                self.fail(blame(error, f"merging the state after {self.key}", self.key))
+                return
+        self.done(value)
 
     def _parked(self) -> Frame | None:
         for _ in range(len(self.parked)):

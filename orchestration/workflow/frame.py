@@ -16,6 +16,7 @@ from orchestration.workflow.journal import NewRecord
 from orchestration.workflow.keys import relative
 from orchestration.workflow.shape import Node
 from orchestration.workflow.signals import Command, Start
+from orchestration.workflow.state import Scope
 from orchestration.workflow.values import Stored, Value
 
 Work = Callable[[], None]
@@ -46,12 +47,14 @@ class Notes(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a frame hangs: its core, its parent, its slot there, and who listens to results."""
+    """Where a frame hangs: its core, its parent, its slot there, and what it shares."""
 
     core: Core
     parent: "Frame | None"
     slot: int
     notes: Notes | None
+    scope: Scope | None = None
+    """The workflow's shared state, where one is declared."""
 
 
 class Frame:
@@ -62,6 +65,7 @@ class Frame:
         self.parent = place.parent
         self.slot = place.slot
         self.notes = place.notes
+        self.scope = place.scope
         self.key = key
         self.value = value
         self.active = 0
@@ -102,9 +106,17 @@ class Frame:
         """Do this next, unless the frame has been withdrawn by then."""
         self.core.stack.append(lambda: None if self.dead else work())
 
-    def open(self, node: Node[Any, Any], key: StepKey, slot: int, value: Value) -> "Frame":
-        """Make a child and start it next."""
-        frame = self.core.open_frame(Place(self.core, self, slot, self.notes), node, key, value)
+    def open(
+        self,
+        node: Node[Any, Any],
+        key: StepKey,
+        slot: int,
+        value: Value,
+        scope: Scope | None = None,
+    ) -> "Frame":
+        """Make a child and start it next, with this frame's state or one of its own."""
+        place = Place(self.core, self, slot, self.notes, scope or self.scope)
+        frame = self.core.open_frame(place, node, key, value)
         frame.push(frame.start)
         return frame
 

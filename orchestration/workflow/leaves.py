@@ -1,7 +1,7 @@
 """Leaves of the tree: steps, maps and sleeps."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from orchestration.errors import UsageError
@@ -24,6 +24,7 @@ from orchestration.workflow.signals import (
     Wake,
     Woke,
 )
+from orchestration.workflow.state import decode_update
 from orchestration.workflow.step import Suspension
 from orchestration.workflow.values import Stored, Value
 
@@ -72,12 +73,8 @@ class StepFrame(Frame):
         """Take an event that is addressed to this step."""
         past = self.past
         match event:
-            case Succeeded(output=output) if past.phase is Phase.STARTED:
-                self._record(RecordKind.DONE, output.text.write())
-                self.done(output)
-            case Bailed(output=output) if past.phase is Phase.STARTED:
-                self._record(RecordKind.DONE, output.text.write('"bail":true,'))
-                self._bail(output)
+            case Succeeded() | Bailed() if past.phase is Phase.STARTED:
+                self._succeeded(event)
             case Raised() if past.phase is Phase.STARTED:
                 self._raised(event)
             case Suspended(suspension=suspension) if past.phase is Phase.STARTED:
@@ -122,8 +119,30 @@ class StepFrame(Frame):
                 past.answer,
                 counting,
                 self.block.gives,
+                None if self.scope is None else self.scope.snapshot(),
             )
         )
+
+    def _succeeded(self, event: Succeeded | Bailed) -> None:
+        is_bail = isinstance(event, Bailed)
+        head = '"bail":true,' if is_bail else ""
+        if event.updates:
+            head += f'"state":{json.dumps(dict(event.updates))},'
+        self._record(RecordKind.DONE, event.output.text.write(head))
+        self._end(event.output, event.updates, is_bail=is_bail)
+
+    def _end(self, output: Stored, updates: Mapping[str, str], *, is_bail: bool) -> None:
+        if updates and self.scope is not None:
+            model = self.scope.model
+            try:
+                self.scope.apply({n: decode_update(model, n, t) for n, t in updates.items()})
+            except Exception as error:  # noqa: BLE001 - the door to a user's reducer
+                self.fail(blame(error, f"the state's reducers after {self.key}", self.key))
+                return
+        if is_bail:
+            self._bail(output)
+        else:
+            self.done(output)
 
     def _raised(self, event: Raised) -> None:
         past = self.past
@@ -174,10 +193,10 @@ class StepFrame(Frame):
 
     def _walk_past(self) -> None:
         head, text = read_output(self.past.body)
-        if head.get("bail"):
-            self._bail(Stored(text, self.block.gives))
-        else:
-            self.done(Stored(text, self.node.codec))
+        is_bail = bool(head.get("bail"))
+        output = Stored(text, self.block.gives if is_bail else self.node.codec)
+        updates = cast("Mapping[str, str]", head.get("state") or {})
+        self._end(output, updates, is_bail=is_bail)
 
     def _bail(self, output: Stored) -> None:
         block = self.block

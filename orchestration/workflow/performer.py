@@ -94,10 +94,12 @@ class Performer:
 
     async def _outcome(self, command: Start) -> Event:
         key, node = command.key, command.node
+        ctx: RunningStep | None = None
         try:
             await self._guard.check()
-            output = await self._limited(command)
-            return Succeeded(key, await self._store(node.codec, output, key))
+            ctx = self._context(command)
+            output = await self._limited(command, ctx)
+            return Succeeded(key, await self._store(node.codec, output, key), ctx.updates)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -106,9 +108,9 @@ class Performer:
         except Exception as error:  # noqa: BLE001 - the door to users' steps
             return self._raised(key, error)
         except (Suspend, Bail, BaseExceptionGroup) as signal:
-            return await self._obey(command, signal)
+            return await self._obey(command, signal, ctx)
 
-    async def _obey(self, command: Start, signal: BaseException) -> Event:
+    async def _obey(self, command: Start, signal: BaseException, ctx: RunningStep | None) -> Event:
         """A step unwound to ask or to bail, perhaps from within a task group."""
         if isinstance(signal, BaseExceptionGroup):
             signals = signal.subgroup((Suspend, Bail))
@@ -120,7 +122,7 @@ class Performer:
         if isinstance(signal, Bail):
             try:
                 output = await self._store(command.bail_codec, signal.value, command.key)
-                return Bailed(command.key, output)
+                return Bailed(command.key, output, ctx.updates if ctx else {})
             except Exception as error:  # noqa: BLE001 - the door to users' steps
                 return self._raised(command.key, error)
         return self._raised(command.key, signal)
@@ -128,21 +130,20 @@ class Performer:
     def _raised(self, key: StepKey, error: BaseException) -> Raised:
         return Raised(key, error, self._clock.now(), self._dice())
 
-    async def _call(self, command: Start) -> Any:
-        node = command.node
-        journal = self._storage.journal
-        value = await loaded(journal, command.value.take)
-        answer = command.answer
-        if answer is not None and node.answers is not None:
-            answer = codec(node.answers).decode(answer)
-        if not node.wants_ctx:
-            return await node.call(value)
+    def _context(self, command: Start) -> RunningStep:
+        answer, answers = command.answer, command.node.answers
+        if answer is not None and answers is not None:
+            answer = codec(answers).decode(answer)
         lease = self._guard.lease
         grant = StepGrant(lease.run_id, command.key, lease.epoch, command.attempt)
-        ctx = RunningStep(grant, answer, self._storage, self._guard.check)
-        return await node.call(value, ctx)
+        return RunningStep(grant, answer, self._storage, self._guard.check, command.state)
 
-    async def _limited(self, command: Start) -> Any:
+    async def _call(self, command: Start, ctx: RunningStep) -> Any:
+        node = command.node
+        value = await loaded(self._storage.journal, command.value.take)
+        return await (node.call(value, ctx) if node.wants_ctx else node.call(value))
+
+    async def _limited(self, command: Start, ctx: RunningStep) -> Any:
         node, now = command.node, self._clock.now()
         limits: list[tuple[float, Exception]] = []
         if node.timeout_s is not None:
@@ -156,9 +157,9 @@ class Performer:
             )
             limits.append((left, spent))
         if not limits:
-            return await self._call(command)
+            return await self._call(command, ctx)
         seconds, error = min(limits, key=lambda limit: limit[0])
-        return await self._race(self._call(command), seconds, error)
+        return await self._race(self._call(command, ctx), seconds, error)
 
     async def _race(self, work: Coroutine[Any, Any, Any], seconds: float, error: Exception) -> Any:
         task = asyncio.create_task(work)

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
+from pydantic import BaseModel
+
 from orchestration.ids import StepKey
 from orchestration.workflow.codec import Codec, codec, type_name
 from orchestration.workflow.keys import ROOT, child, static
@@ -29,6 +31,8 @@ class LoopView(Generic[Out]):
     """From 1."""
     results: Mapping[str, Any]
     """This iteration's steps by their id (inside nested workflows: by their path)."""
+    state: Any = None
+    """The shared state, where the workflow declares one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +163,8 @@ class Flow(Node[In, Out]):
     """A committed workflow."""
 
     nodes: tuple[Node[Any, Any], ...]
+    state: type[BaseModel] | None = None
+    """Of the shared state; without one, steps see that of the workflow around."""
     compatible_with: tuple[str, ...] = ()
     """Definitions of older versions whose runs this one may continue."""
     lines: tuple[str, ...] = field(init=False, compare=False)
@@ -171,7 +177,7 @@ class Flow(Node[In, Out]):
     def __post_init__(self) -> None:
         index = dict(_walk(self, ROOT))
         below = (f"{path}: {node.signature()}" for path, node in index.items())
-        lines = (f"{self.id}: {type_name(self.takes)} -> {type_name(self.gives)}", *below)
+        lines = (f"{self.id}: {self.signature()}", *below)
         digest = hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:16]
         for name, value in (("index", index), ("lines", lines), ("definition", digest)):
             object.__setattr__(self, name, value)
@@ -186,7 +192,8 @@ class Flow(Node[In, Out]):
         return found if isinstance(found, StepNode) else None
 
     def signature(self) -> str:
-        return f"workflow: {type_name(self.takes)} -> {type_name(self.gives)}"
+        shared = f", state {self.state.__name__}" if self.state else ""
+        return f"workflow: {type_name(self.takes)} -> {type_name(self.gives)}{shared}"
 
 
 def _walk(node: Node[Any, Any], path: StepKey) -> Iterator[tuple[str, Node[Any, Any]]]:

@@ -1,7 +1,10 @@
 """What goes into the machine (events) and what comes out (commands)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import BaseModel
 
 from orchestration.ids import StepKey
 from orchestration.workflow.codec import Codec
@@ -18,6 +21,8 @@ class Succeeded:
 
     key: StepKey
     output: Stored
+    updates: Mapping[str, str] = field(default_factory=dict[str, str])
+    """JSON by field of the shared state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class Bailed:
 
     key: StepKey
     output: Stored
+    updates: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,8 @@ class Start:
     """When its `total_s` began to count; None for now."""
     bail_codec: Codec[Any]
     """Of what the enclosing workflow gives."""
+    state: BaseModel | None = None
+    """The shared state, where the workflow declares one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,25 @@ class StepContext(Protocol):
         """The validated answer to this step's own suspension, once there is one."""
         ...
 
+    @property
+    def state(self) -> Any:
+        """The shared state of the workflow around, as it was when this attempt began.
+
+        Raises:
+            UsageError: the workflow declares none.
+        """
+        ...
+
+    def update_state(self, **updates: object) -> None:
+        """Change fields of the shared state, once this step is done.
+
+        A field with a reducer is merged with what stands then; another one is replaced.
+
+        Raises:
+            UsageError: there is no such field, or the value is not of its type.
+        """
+        ...
+
     def suspend(self, suspension: Suspension) -> NoReturn:
         """Stop here until answered; the step then runs again with `answer` set."""
         ...
