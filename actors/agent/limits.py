@@ -11,7 +11,6 @@ from actors.context.entry import CallFacts
 from orchestration.errors import BudgetExceededError, MantaError, RunFailedError
 from orchestration.messages import Usage
 
-
 _LEAST_CONTEXT, _MOST_CONTEXT = 64_000, 160_000
 """Bytes between which a context is compacted, whatever the model could take."""
 
@@ -52,8 +51,10 @@ class Progress:
     seconds: float = 0.0
     silent: int = 0
     """Replies in a row without a tool call."""
+    is_cut_off: bool = False
+    """Whether the last reply reached the output limit."""
     refused: int = 0
-    """Final answers in a row that did not validate."""
+    """Final answers that were sent back."""
     calls: Sequence[CallFacts] = ()
     """The latest tool calls, oldest first."""
     notices: frozenset[str] = frozenset()
@@ -116,6 +117,20 @@ class ToolUse:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeReplies:
+    """Tells a model that what it wrote last was cut off."""
+
+    def judge(self, progress: Progress) -> Ruling:
+        if not progress.is_cut_off:
+            return CONTINUE
+        return Ruling(
+            Action.INJECT,
+            "Your last reply was cut off at the output limit. Write less at once: large files in "
+            "several edits, and no long explanations.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerRepairs:
     """Stops once the final answer was sent back too often."""
 
@@ -126,7 +141,7 @@ class AnswerRepairs:
             return CONTINUE
         return Ruling(
             Action.STOP,
-            f"the final answer was refused {progress.refused} times in a row",
+            f"the final answer was refused {progress.refused} times",
             fix="use a stronger model; what was wrong is in the transcript",
         )
 
@@ -230,6 +245,7 @@ def standard_guards(limits: AgentLimits, context_limit: int) -> tuple[Guard, ...
         Budget("US dollars", limits.cost_usd, lambda progress: progress.usage.cost_usd),
         Budget("seconds", limits.seconds, lambda progress: progress.seconds),
         ToolUse(limits.reminders),
+        WholeReplies(),
         AnswerRepairs(limits.repairs),
         SameCalls(),
         NewInformation(),

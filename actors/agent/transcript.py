@@ -69,6 +69,7 @@ class Transcript:
         """Work of attempts before this one, without the time between them."""
         self._answered = 0
         self._silent = 0
+        self._is_cut_off = False
         self._refused = 0
         self._notices: frozenset[str] = frozenset()
         self._unsaid: tuple[str, ...] = ()
@@ -112,6 +113,7 @@ class Transcript:
             usage=self._usage,
             seconds=self._earlier_s + seconds,
             silent=self._silent,
+            is_cut_off=self._is_cut_off,
             refused=self._refused,
             calls=self._calls,
             notices=self._notices,
@@ -200,13 +202,14 @@ class Transcript:
         self.waiting = reply.tool_calls
         self._answered = 0
         self._silent = 0 if reply.tool_calls else self._silent + 1
+        self._is_cut_off = reply.finish == "length"
         self._usage += reply.usage
         self.window.add([reply_entry(reply, self.turn)])
 
     def _heed(self, call: ToolCall, result: KeptResult) -> None:
         """The calls that mean something to the conversation itself."""
         if result.name == FINISH:
-            self._refused = 0 if result.ok else self._refused + 1
+            self._refused += not result.ok
             self.finished = call.arguments if result.ok else None
         if result.name == REMEMBER and result.ok:
             self.notes = self.notes.updated(validate(Notes, parse_object(call.arguments)))

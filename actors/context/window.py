@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from actors.context.entry import Entry
 from actors.context.processor import ContextProcessor, Room, fits
+from actors.context.tokens import upper_bound
 from actors.models.gateway import WireMessage
 
 _FRESH_TURNS = 5
@@ -48,8 +49,7 @@ class Window:
 
     def fits(self, tail: WireMessage | None = None) -> bool:
         """Whether a prompt of all that is shown stays within the limit."""
-        extra = Entry(tail, self._entries[-1].kind).size if tail else 0
-        room = self.limit - extra
+        room = self._room(tail)
         return self.size <= room or fits(self._entries, room)
 
     def compact(self, tail: WireMessage | None = None) -> None:
@@ -58,14 +58,16 @@ class Window:
         Raises:
             ContextOverflowError: what must be shown does not fit.
         """
-        extra = Entry(tail, self._entries[-1].kind).size if tail else 0
-        limit = self.limit - extra
+        limit = self._room(tail)
         newest = self._entries[-1].turn
         room = Room(limit, int(limit * _TARGET), fresh_from=newest - _FRESH_TURNS + 1)
         for processor in self._processors:
             self._entries = processor.compact(self._entries, room)
         self._messages = [entry.message for entry in self._entries]
         self.size = self.floor = sum(entry.size for entry in self._entries)
+
+    def _room(self, tail: WireMessage | None) -> int:
+        return self.limit - (upper_bound(tail) if tail else 0)
 
     def messages(self, tail: WireMessage | None = None) -> tuple[WireMessage, ...]:
         """The prompt: all that is shown, then the tail, which is shown this once."""

@@ -122,10 +122,11 @@ def _nearest(lines: list[str], wanted: list[str]) -> int | None:
         return None
     alike = difflib.get_close_matches(wanted[anchor], set(lines), n=5, cutoff=0.6)
     starts = [max(0, i - anchor) for i, line in enumerate(lines) if line in alike][:20]
-    sought = "\n".join(wanted)
+    length = min(len(wanted), _SHOWN_LINES)
+    sought = "\n".join(wanted[:length])
 
     def likeness(start: int) -> float:
-        window = "\n".join(lines[start : start + len(wanted)])
+        window = "\n".join(lines[start : start + length])
         return difflib.SequenceMatcher(None, window, sought, autojunk=False).quick_ratio()
 
     return max(starts, key=likeness, default=None)

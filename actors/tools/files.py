@@ -71,7 +71,7 @@ class FileTools:
             raise ToolError(f"{path} is a binary file of {len(data):,} bytes.")
         lines = neutralise(data.decode("utf-8", "replace")).splitlines()
         if arguments.first_line > max(1, len(lines)):
-            raise ToolError(f"{path} has only {len(lines)} lines.")
+            raise ToolError(f"{path} has only {len(lines)} line(s).")
         start = arguments.first_line - 1
         shown = page(lines[start : start + arguments.lines], PAGE_CHARACTERS)
         last = start + len(shown)
@@ -97,7 +97,8 @@ class FileTools:
         await self._sandbox.write_file(path, data, mode=mode)
         self._seen[path] = _digest(data)
         done = "Replaced" if old else "Created"
-        size = f"{len(arguments.content.splitlines())} lines, {len(data):,} bytes"
+        lines = len(arguments.content.splitlines())
+        size = f"{lines} line{'s' * (lines != 1)}, {len(data):,} bytes"
         return ToolResult(f"{done} {path}: {size}.", paths_written=(path,))
 
     @tool

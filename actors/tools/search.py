@@ -64,8 +64,7 @@ class SearchTools:
             raise ToolError(f"No answer after {_TIMEOUT_S:g} s. Search a smaller path.")
         if result.exit_code not in {0, 1} and not result.stdout:
             raise ToolError(one_line(decode(result.stderr), 500) or "grep failed.")
-        lines = sorted(_hits(decode(result.stdout.replace(b"\x00", b"\x1f"))))
-        shown = [line for _, _, line in lines]
+        shown = [line for _, _, line in sorted(_hits(result.stdout))]
         return ToolResult(_limited(shown, _MATCHES, "lines") or "No match.")
 
     async def _grep(self, arguments: _Grep, flavour: str) -> ExecResult:
@@ -132,14 +131,15 @@ def _entry(entry: FileStat) -> str:
             return f"{name}  ({entry.kind})"
 
 
-def _hits(output: str) -> list[tuple[str, int, str]]:
+def _hits(output: bytes) -> list[tuple[str, int, str]]:
     """(path, number, what to show) of each line that grep printed."""
     hits: list[tuple[str, int, str]] = []
-    for line in output.splitlines():
-        path, separator, rest = line.removeprefix("./").partition("<U+001F>")
-        number = re.match(r"\d+", rest)
+    for line in output.split(b"\n"):
+        name, separator, rest = line.removeprefix(b"./").partition(b"\0")
+        number = re.match(rb"\d+", rest)
         if separator and number:
-            hits.append((path, int(number[0]), cap_line(f"{path}:{rest}", _LINE)))
+            path = decode(name)
+            hits.append((path, int(number[0]), cap_line(f"{path}:{decode(rest)}", _LINE)))
     return hits
 
 

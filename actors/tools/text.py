@@ -4,8 +4,9 @@ import re
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movement
-    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)"  # OSC, DCS, SOS, PM, APC with their payload
-    r"|\x1b[ -/]*[0-~]"  # two-character escapes
+    r"|\x1b[\]PX^_][^\x07\x1b\n]{0,4000}(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC: whole ones,
+    # for one without an end would swallow what follows
+    r"|\x1b[ -/]*[0-~]"  # two-character escapes, and beginnings of the others
 )
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
 _HIDDEN = re.compile(

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,13 @@ async def test_arguments_that_are_no_json_are_an_answer_to_the_model():
     sent = scene.asked[-1].messages[-2]["tool_calls"][0]["function"]["arguments"]
     assert "cut o" in sent
     assert sent.startswith('{"invalid_arguments"')
+
+
+async def test_a_reply_that_was_cut_off_is_said_so():
+    scene = Scene()
+    cut = replace(says(raw_call("echo", '{"text": "cut o')), finish="length")
+    await scene.play(cut, says(call("echo", text="short")), finish())
+    assert [("cut off" in text) for text in scene.shown()] == [False, True, False]
 
 
 async def test_finish_beside_a_call_that_failed_is_not_accepted():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actors.context.entry import CallFacts, Entry, Kind
 from actors.context.processor import Room
 
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=30, deadline=None)
 """Enough to find what is wrong, whatever else the machine is doing."""
 PATHS = ["a.py", "b.py"]
 

@@ -48,7 +48,7 @@ async def test_a_very_long_line_is_cut_and_says_so(sandbox: Sandbox, tools: Func
     ("data", "arguments", "words"),
     [
         (b"ELF\x00\x01", {}, "binary file of 5 bytes"),
-        (b"a\n", {"first_line": 9}, "only 1 lines"),
+        (b"a\n", {"first_line": 9}, "only 1 line"),
         (b"x" * 10_000_001, {}, "larger than"),
     ],
 )
@@ -71,7 +71,7 @@ async def test_a_missing_file_and_a_path_outside_are_answers(tools: FunctionTool
 async def test_a_new_file_is_written_at_once(sandbox: Sandbox, tools: FunctionToolset):
     result = await tools.call("write", {"path": "src/new.py", "content": "x = 1\n"})
     assert result == ToolResult(
-        "Created src/new.py: 1 lines, 6 bytes.", paths_written=("src/new.py",)
+        "Created src/new.py: 1 line, 6 bytes.", paths_written=("src/new.py",)
     )
     assert await sandbox.read_file("src/new.py") == b"x = 1\n"
 

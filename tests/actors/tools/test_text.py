@@ -16,6 +16,7 @@ from actors.tools.text import cap, decode, neutralise, one_line
         ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("\x1bPpayload\x1b\\after", "after"),
         ("\x1bcreset", "reset"),
+        ("\x1b]0;no end\nhidden?", "0;no end\nhidden?"),
         ("10%\r50%\r100%\ndone", "100%\ndone"),
         ("dos\r\nlines\r\n", "dos\nlines\n"),
         ("a\x00b\x08c\x7f", "a<U+0000>b<U+0008>c<U+007F>"),
