@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
+
+import httpx
 
 from actors.models.routing import Route, provider_of
 from orchestration.errors import ModelError
@@ -68,6 +71,7 @@ class Failure(Exception):  # noqa: N818 - a passing state of one attempt, never 
         self.trouble = trouble
         self.words = words
         self.retry_after_s = retry_after_s
+        self.attempts = 1
 
 
 def classify(name: str, status: int | None, words: str) -> Trouble:
@@ -88,6 +92,19 @@ def classify(name: str, status: int | None, words: str) -> Trouble:
     return Trouble.BAD if status is not None and status < 500 else Trouble.BUSY
 
 
+def read_failure(error: Exception, environ: Mapping[str, str], now: float) -> Failure:
+    """What a provider's client raised, as one of our kinds; `environ` holds what to keep secret."""
+    if isinstance(error, Failure):
+        return error
+    words = shorten(redact(str(getattr(error, "message", error)), environ))
+    if _is_unreachable(error):
+        return Failure(Trouble.UNREACHABLE, words)
+    status = getattr(error, "status_code", None)
+    trouble = classify(type(error).__name__, status if isinstance(status, int) else None, words)
+    headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
+    return Failure(trouble, words, parse_retry_after(headers.get("retry-after"), now))
+
+
 def redact(text: str, environ: Mapping[str, str]) -> str:
     """The text without the values of secret variables and without what looks like a key."""
     for name, value in environ.items():
@@ -102,11 +119,11 @@ def shorten(words: str) -> str:
     return line if len(line) <= _WORDS else line[: _WORDS - 1] + "…"
 
 
-def to_error(route: Route, failure: Failure, attempts: int, near: str = "") -> ModelError:
+def to_error(route: Route, failure: Failure, near: str = "") -> ModelError:
     """The failure as one that a person can act on; `near` are known names like the unknown one."""
     what = f"{route.model} is {failure.trouble}"
-    if attempts > 1:
-        what += f" ({attempts} attempts)"
+    if failure.attempts > 1:
+        what += f" ({failure.attempts} attempts)"
     if failure.words:
         what += f": {failure.words}"
     return ModelError(what, _fix(route, failure.trouble, near))
@@ -136,3 +153,27 @@ def _fix(route: Route, trouble: Trouble, near: str) -> str:
             return f"check that an OpenAI-compatible server answers at {endpoint}"
         case Trouble.POLICY | Trouble.BAD:
             return "change the request or the route's options, or choose another model"
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Whether a connection could not be made: litellm calls that a server's error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | ConnectionError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def parse_retry_after(text: str | None, now: float) -> float | None:
+    """Seconds from a Retry-After header: a number or an HTTP date. None for anything else."""
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except ValueError:
+        return None

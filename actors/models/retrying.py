@@ -1,9 +1,14 @@
-"""How long to wait before asking a provider again. Pure."""
+"""When a provider is asked again, and how long before."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from actors.models.failures import PASSING, Failure
+from orchestration.clock import Clock
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +41,22 @@ class RetryPolicy:
         return ceiling * (0.5 + 0.5 * jitter())
 
 
-def parse_retry_after(text: str | None, now: float) -> float | None:
-    """Seconds from a Retry-After header: a number or an HTTP date. None for anything else."""
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-    except ValueError:
-        return None
+async def persist(
+    call: Callable[[], Awaitable[T]], policy: RetryPolicy, clock: Clock, tries: int
+) -> T:
+    """Call until it works.
+
+    Raises:
+        Failure: it cannot pass, it would have to wait too long, or the tries are used up.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return await call()
+        except Failure as failure:
+            failure.attempts = attempt
+            wait = policy.delay(attempt, failure.retry_after_s)
+            if failure.trouble not in PASSING or attempt >= tries or wait is None:
+                raise
+            await clock.sleep(wait)

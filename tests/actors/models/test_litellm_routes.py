@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from actors.models.litellm import DEFAULT_CONTEXT_TOKENS, LitellmGateway
+from actors.models.litellm import LitellmGateway
+from actors.models.litellm_api import DEFAULT_CONTEXT_TOKENS
 from actors.models.routing import Route, parse_routes
 from orchestration.errors import ModelError
 

@@ -4,10 +4,18 @@ from typing import Any
 
 import pytest
 
-from actors.models.failures import Failure, Trouble, classify, redact, shorten, to_error
+from actors.models.failures import (
+    Failure,
+    Trouble,
+    classify,
+    parse_retry_after,
+    redact,
+    shorten,
+    to_error,
+)
 from actors.models.gateway import ModelReply
 from actors.models.normalising import normalise
-from actors.models.retrying import RetryPolicy, parse_retry_after
+from actors.models.retrying import RetryPolicy
 from actors.models.routing import Route, parse_routes
 from orchestration.errors import UsageError
 from tests.contracts.gateway import a_request
@@ -144,7 +152,10 @@ def test_a_provider_s_words_are_one_short_line():
 
 @pytest.mark.parametrize("trouble", list(Trouble))
 def test_every_trouble_has_a_fix(trouble: Trouble):
-    error = to_error(Route(model="groq/x"), Failure(trouble, "words"), 3)
+    failure = Failure(trouble, "words")
+    failure.attempts = 3
+
+    error = to_error(Route(model="groq/x"), failure)
 
     assert f"groq/x is {trouble} (3 attempts): words" in error.what
     assert error.fix
