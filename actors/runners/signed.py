@@ -53,6 +53,8 @@ class Body(BaseModel):
 
     code: int | None = None
     """The exit code that the runner meant to end with, where the reporter knows it."""
+    patched: tuple[str, ...] = ()
+    """Functions of the runner that code under test has replaced."""
     records: tuple[Record, ...]
 
 
@@ -92,6 +94,8 @@ class SignedRun:
         problem = ""
         if body.code is not None and body.code != ran.exit_code:
             problem = f"the runner ended with code {body.code}, its process with {ran.exit_code}"
+        if body.patched:
+            problem = f"the code under test changes the test runner: {clean(body.patched[0], 200)}"
         cases = [case for record in body.records if (case := record.case())]
         return report(ran, commit, command, cases=cases, problem=problem)
 

@@ -304,6 +304,10 @@ def with_run(**broken: object) -> Callable[[], Verdict]:
     return lambda: green(now=AT_GREEN.model_copy(update=broken))
 
 
+def elsewhere() -> TestReport:
+    return report({**ids(AT_GREEN), "docs/a.py::test_z": "fail"}, GREEN)
+
+
 CHEATS: dict[str, tuple[Callable[[], Verdict], str]] = {
     "edit the frozen test": (with_frozen(change(NEW, blob="b2")), "was changed after"),
     "delete the frozen test": (with_frozen(change(NEW, "D", "0")), "was changed after"),
@@ -316,8 +320,9 @@ CHEATS: dict[str, tuple[Callable[[], Verdict], str]] = {
     "leave the new test failing": (with_cases(test_b="fail"), "must pass and fails"),
     "break an old test": (with_cases(test_a="fail"), "passed before and fails"),
     "break collection": (with_cases(test_a="error"), "passed before and fails"),
-    "bring a failing test": (with_cases(test_z="fail"), "no such failure before"),
-    "skip a variant": (with_cases(test_z="skip"), "the frozen tests must pass"),
+    "bring a failing test": (with_cases(test_z="fail"), "must pass and fails"),
+    "fail elsewhere": (lambda: green(now=elsewhere()), "no such failure before"),
+    "skip a variant": (with_cases(test_z="skip"), "must pass and is now skipped"),
     "add a conftest": (with_code(change("conftest.py")), "decides how tests run"),
     "change a conftest": (with_code(change("tests/conftest.py", "M")), "decides how tests run"),
     "delete a conftest": (with_code(change("tests/conftest.py", "D")), "decides how tests run"),
@@ -367,7 +372,9 @@ def test_a_file_that_could_not_be_imported_must_run_a_test():
         freeze(TESTS), CODE, BEFORE, now, red
     )
     assert run(AT_GREEN).passed
-    assert_refused(run(report({f"{OLD}::test_a": "pass"}, GREEN)), f"{NEW} ran no test")
+    assert_refused(
+        run(report({f"{OLD}::test_a": "pass"}, GREEN)), f"{NEW} must pass and did not run"
+    )
     still = report({NEW: "error", f"{OLD}::test_a": "pass"}, GREEN)
     assert_refused(run(still), f"{NEW} must pass and fails")
 

@@ -139,7 +139,30 @@ def forge():
     os._exit(0)
 atexit.register(forge)
 """
+PATCHER = """
+import _pytest.reports as r
+old = r.TestReport.from_item_and_call.__func__
+def passed(cls, item, call):
+    call.excinfo = None
+    return old(cls, item, call)
+r.TestReport.from_item_and_call = classmethod(passed)
+"""
+REWRITER = """
+import __main__
+def add(self, report, when):
+    self.records.append(
+        {"id": report.nodeid, "when": when, "outcome": "passed", "crash": "", "text": ""})
+__main__.Reporter.add.__code__ = add.__code__
+"""
 LIES = {
+    "a patched runner": (
+        {"greet.py": PATCHER, "test_a.py": "import greet\n" + FAIL},
+        "changes the test runner: _pytest.reports.TestReport.from_item_and_call",
+    ),
+    "a patched reporter": (
+        {"test_a.py": REWRITER + FAIL},
+        "changes the test runner: __main__.Reporter.add",
+    ),
     "an early exit": ({"test_a.py": "import os\nos._exit(0)\n"}, "before pytest could report"),
     "a kill": (
         {"test_a.py": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"},
