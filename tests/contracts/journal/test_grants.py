@@ -1,5 +1,6 @@
 """Grants: a worker writes for its attempt of its step, and for nothing else."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -108,3 +109,22 @@ async def test_what_a_fork_brought_grants_nothing(store: Store) -> None:
     for epoch in (0, lease.epoch):
         with pytest.raises(StaleOwnerError):
             await store.journal.append_under(StepGrant(fork, STEP, epoch, 1), [TURN])
+
+
+async def test_refused_workers_leave_no_gap_among_those_beside_them(store: Store) -> None:
+    _, grant = await store.granted()
+    void = replace(grant, attempt=9)
+    refused: list[StaleOwnerError] = []
+
+    async def write(n: int) -> None:
+        try:
+            await store.journal.append_under(void if n % 2 else grant, [TURN])
+        except StaleOwnerError as error:
+            refused.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for n in range(20):
+            group.create_task(write(n))
+    assert len(refused) == 10
+    assert [r.seq for r in await store.journal.read(RUN)] == list(range(1, 14))
+    assert (await store.journal.info(RUN)).seq == 13
