@@ -1,21 +1,18 @@
 """Joining a Ray cluster, and saying in one sentence why it did not work."""
 
 import contextlib
+import importlib
 import json
 import logging
 import os
 import socket
 from collections.abc import Generator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import ray
 import ray.exceptions
 from ray._private import ray_constants
-from ray._raylet import (  # Cython: unseen by the type checker
-    AuthenticationTokenLoader,  # pyright: ignore[reportAttributeAccessIssue]
-    Config,  # pyright: ignore[reportAttributeAccessIssue]
-    GcsClient,  # pyright: ignore[reportAttributeAccessIssue]
-)
 
 from cluster.papers import LOOPBACK_ONLY, ClusterAddress, authentication
 from orchestration.errors import InfrastructureError, UsageError
@@ -52,7 +49,7 @@ def connect(address: ClusterAddress) -> None:
         if address.address != "auto":
             # One quick question: `ray.init` asks twenty times over, even with a wrong token.
             with _silence():
-                GcsClient(address=address.address)
+                _native().GcsClient(address=address.address)
         # Ray lets workers import from the driver's current directory, which may well be an
         # untrusted repository: show it one that only root can write to.
         with contextlib.chdir("/"):
@@ -75,8 +72,14 @@ def _adopt_environment(address: ClusterAddress) -> None:
         # Else Ray takes 127.0.0.1 for a way of saying "my outward address".
         ray_constants.ENABLE_RAY_CLUSTER = False
     os.environ.update(client_environment(address))
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    native = _native()
+    native.Config.initialize("")
+    native.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _native() -> Any:
+    """Ray's compiled half, of which type checkers see nothing."""
+    return importlib.import_module("ray._raylet")
 
 
 def _forget_working_dir(environ: MutableMapping[str, str]) -> None:
