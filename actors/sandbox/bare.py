@@ -16,7 +16,15 @@ from actors.sandbox.bubblewrap import environment
 from actors.sandbox.directory import DirectoryProvider
 from actors.sandbox.enclosure import Command
 from actors.sandbox.process import Child, Launch, Verdict, from_status
-from actors.sandbox.protocol import WORKSPACE, Capabilities, Check, Level, SandboxProvider
+from actors.sandbox.protocol import (
+    WORKSPACE,
+    Capabilities,
+    Check,
+    Level,
+    SandboxProvider,
+    UnsupportedError,
+)
+from actors.sandbox.relay import Streams
 from actors.sandbox.store import Record
 from actors.sandbox.workspace_files import copy_tree
 from orchestration.clock import Clock
@@ -93,6 +101,9 @@ class BareEnclosure:
         if inside.is_relative_to(WORKSPACE):
             return self._record.workspace / inside.relative_to(WORKSPACE)
         return Path(cwd)
+
+    async def dial(self, port: int) -> Streams:
+        raise UnsupportedError(f"port {port} is on this machine itself", "connect to it directly")
 
     async def copy_to(self, place: Path) -> None:
         await asyncio.to_thread(copy_tree, self._record.workspace, place)

@@ -3,10 +3,12 @@
 import asyncio
 import errno
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from actors.sandbox.background import BackgroundProcess, Inbox
 from actors.sandbox.enclosure import Command, Enclosure, Walls
+from actors.sandbox.expose import Exposed
 from actors.sandbox.git_transport import export_commit, import_commit
 from actors.sandbox.process import Caps, Child
 from actors.sandbox.protocol import (
@@ -66,9 +68,13 @@ class DirectorySandbox:
         enclosure: Enclosure,
         forget: Callable[[str], object],
         clock: Clock,
+        *,
+        exposes: bool,
     ) -> None:
         self._record = record
         self._clock = clock
+        self._exposes = exposes
+        self._doors: list[Exposed] = []
         self._forget = forget
         self._store = store
         self._enclosure = enclosure
@@ -200,9 +206,14 @@ class DirectorySandbox:
         return place.parent.name
 
     async def expose(self, port: int, *, ttl_s: float = 3600) -> Endpoint:
-        raise UnsupportedError(
-            f"port {port} cannot be opened at this level", "run the client inside"
-        )
+        self._alive()
+        if not 0 < port < 65_536:
+            raise UsageError(f"{port} is no port", "name one from 1 to 65535")
+        if not self._exposes:
+            raise UnsupportedError("this level has no network of its own", "connect to the port")
+        door = Exposed(partial(self._enclosure.dial, port), self._clock, ttl_s)
+        self._doors.append(door)
+        return await door.open()
 
     async def pause(self) -> None:
         raise UnsupportedError("a sandbox of this level cannot pause", "leave it idle: it is free")
@@ -221,6 +232,8 @@ class DirectorySandbox:
 
     def close(self) -> None:
         """Let go of it without ending it: somebody else may connect."""
+        for door in self._doors:
+            door.close()
         self._files.close()
         self._enclosure.close()
 
@@ -241,7 +254,12 @@ class DirectoryProvider:
 
     def _handle(self, record: Record) -> DirectorySandbox:
         sandbox = DirectorySandbox(
-            record, self._store, self._walls.enclosure(record), self._forget, self._clock
+            record,
+            self._store,
+            self._walls.enclosure(record),
+            self._forget,
+            self._clock,
+            exposes=self.capabilities.expose,
         )
         self._open[record.id] = sandbox
         return sandbox

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from actors.sandbox.process import Caps, Child
 from actors.sandbox.protocol import Capabilities, Check, Level, OnOutput, SandboxProvider
+from actors.sandbox.relay import Streams
 from actors.sandbox.store import Record
 
 
@@ -30,6 +31,15 @@ class Enclosure(Protocol):
         Raises:
             SandboxUnavailableError: the walls cannot be built.
             OSError: the command line is too long, or this machine is out of something.
+        """
+        ...
+
+    async def dial(self, port: int) -> Streams:
+        """Connect to a port of the sandbox's loopback.
+
+        Raises:
+            SandboxUnavailableError: nobody listens there.
+            UnsupportedError: the level has no network of its own.
         """
         ...
 

@@ -18,10 +18,14 @@ from actors.sandbox.bubblewrap import (
 )
 from actors.sandbox.directory import DirectoryProvider
 from actors.sandbox.doctor import examine
+from actors.sandbox.egress import PORT as PROXY_PORT
+from actors.sandbox.egress import Dial, Proxy, dial_public, proxy_environment
 from actors.sandbox.enclosure import Command
 from actors.sandbox.frame import Frame, copy_behind_walls, diagnosed, find_tools, open_frame
+from actors.sandbox.netdoor import open_inside
 from actors.sandbox.process import Child, Launch, Verdict, from_status, readable
 from actors.sandbox.protocol import WORKSPACE, Capabilities, Check, Level, SandboxProvider
+from actors.sandbox.relay import Streams
 from actors.sandbox.store import Record
 from orchestration.clock import Clock
 
@@ -100,13 +104,17 @@ def _kill_first(pid: int | None) -> None:
 class LocalEnclosure:
     """Bubblewrap around one sandbox."""
 
-    def __init__(self, record: Record, root: Path, tools: Tools, toolchains: Sequence[str]) -> None:
+    def __init__(
+        self, record: Record, root: Path, tools: Tools, toolchains: Sequence[str], dial: Dial
+    ) -> None:
         self._record = record
         self._root = root
         self._tools = tools
         wanted = (*toolchains, *record.spec.toolchains)
         self._toolchains = checked_toolchains(wanted, hidden=root)
-        self._environment = environment(record.spec.env, wanted)
+        self._proxy = Proxy(record.spec.egress, record.home / "egress.jsonl", dial)
+        proxied = proxy_environment() if record.spec.egress else {}
+        self._environment = environment({**proxied, **record.spec.env}, wanted)
         self._opening = asyncio.Lock()
         self._frame: Frame | None = None
         self._groups = cgroups.Groups()
@@ -116,10 +124,23 @@ class LocalEnclosure:
         async with self._opening:
             if self._frame is None:
                 self._groups = cgroups.make(self._record.id, self._record.spec.limits)
-                self._frame = await asyncio.to_thread(
+                frame = await asyncio.to_thread(
                     open_frame, self._tools, self._record, self._root, self._toolchains
                 )
+                try:
+                    await self._open_network(frame)
+                except BaseException:
+                    frame.close()
+                    raise
+                self._frame = frame
         return self._frame
+
+    async def _open_network(self, frame: Frame) -> None:
+        if self._record.spec.egress:
+            listener = await asyncio.to_thread(
+                open_inside, self._tools, frame.namespaces, "listen", PROXY_PORT
+            )
+            await self._proxy.serve(listener)
 
     async def start(self, command: Command) -> Child:
         frame = self._frame or await self._opened()
@@ -142,6 +163,13 @@ class LocalEnclosure:
             os.close(status_read)
             raise
 
+    async def dial(self, port: int) -> Streams:
+        frame = self._frame or await self._opened()
+        inside = await asyncio.to_thread(
+            open_inside, self._tools, frame.namespaces, "connect", port
+        )
+        return await asyncio.open_connection(sock=inside)
+
     async def copy_to(self, place: Path) -> None:
         await asyncio.to_thread(copy_behind_walls, self._tools, self._record, place)
 
@@ -153,6 +181,7 @@ class LocalEnclosure:
             await asyncio.to_thread(_kill_strays, self._record.id)
 
     def close(self) -> None:
+        self._proxy.close()
         if self._frame:
             self._frame.close()
             self._frame = None
@@ -181,7 +210,8 @@ class LocalWalls:
 
     level: Level = "local"
 
-    def __init__(self, root: Path, toolchains: Sequence[str]) -> None:
+    def __init__(self, root: Path, toolchains: Sequence[str], dial: Dial) -> None:
+        self._dial = dial
         self._root = root.absolute()
         self._toolchains = tuple(toolchains)
         self._tools = find_tools()
@@ -189,27 +219,34 @@ class LocalWalls:
         self.separate_owner = os.geteuid() == 0
         self.capabilities = Capabilities(
             egress_off=True,
+            egress_allowlist=True,
             tree_kill=True,
             hard_memory=groups.memory is not None,
             snapshot=True,
             fork=True,
+            expose=True,
         )
 
     def enclosure(self, record: Record) -> LocalEnclosure:
-        return LocalEnclosure(record, self._root, self._tools, self._toolchains)
+        return LocalEnclosure(record, self._root, self._tools, self._toolchains, self._dial)
 
     async def doctor(self, provider: SandboxProvider) -> list[Check]:
         return await examine(provider)
 
 
 class LocalProvider(DirectoryProvider):
-    """Bubblewrap sandboxes below `root`.
+    """Bubblewrap sandboxes below `root`. `dial` makes the connections that `egress` allows.
 
     Raises:
         SandboxUnavailableError: a program it needs is missing.
     """
 
     def __init__(
-        self, root: Path, *, toolchains: Sequence[str] = (), clock: Clock | None = None
+        self,
+        root: Path,
+        *,
+        toolchains: Sequence[str] = (),
+        clock: Clock | None = None,
+        dial: Dial | None = None,
     ) -> None:
-        super().__init__(root, LocalWalls(root, toolchains), clock)
+        super().__init__(root, LocalWalls(root, toolchains, dial or dial_public()), clock)
