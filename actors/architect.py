@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from actors.assignments import PlanJob
-from actors.player import Player, Task, listed, recalled_text, told
+from actors.briefs import listed, recalled_text, told
+from actors.player import Player, Task
 from actors.tools.kits import reading_tools
 from orchestration.ids import StepGrant
 from orchestration.messages import Plan
@@ -27,8 +28,6 @@ def plan_task(job: PlanJob) -> str:
     """The planning task as the architect is told it."""
     dossier = job.dossier
     parts = [told(job.brief)]
-    if dossier.recalled:
-        parts.append(recalled_text(dossier.recalled))
     if dossier.works:
         done = [f"{work.task.id}: {work.task.title}" for work in dossier.works]
         parts.append(f"# Already built and merged\n\n{listed(done)}")
@@ -42,5 +41,7 @@ def plan_task(job: PlanJob) -> str:
             "# What the person wants changed\n\nPlan anew, heeding every word:\n"
             f"{listed(dossier.notes)}{before}"
         )
-    parts.append("Plan the tasks, then call `finish`.")
+    parts.append("# Your part\n\nPlan the tasks, then call `finish`.")
+    if dossier.recalled:
+        parts.append(recalled_text(dossier.recalled))
     return "\n\n".join(parts)

@@ -1,5 +1,7 @@
 """What the team hands to a player, and what comes back. Frozen, small, picklable."""
 
+from pydantic import Field
+
 from orchestration.ids import BlobId, CommitId
 from orchestration.messages import (
     CodeTask,
@@ -7,7 +9,6 @@ from orchestration.messages import (
     FileChange,
     Frozen,
     Limits,
-    Recollection,
     TestReport,
     TreeRef,
 )
@@ -40,9 +41,10 @@ class CodeJob(Frozen):
     upstream: TreeRef | None = None
     """The integration branch, where it has moved on and must be merged into the work."""
     feedback: tuple[str, ...] = ()
-    test_files: tuple[str, ...] = ()
-    """Frozen tests; empty while they are being written."""
-    recalled: tuple[Recollection, ...] = ()
+    tests: dict[str, str] = Field(default_factory=dict[str, str])
+    """Frozen test files and their text; empty while they are being written."""
+    others: tuple[str, ...] = ()
+    """Titles of the tasks that do the rest of the request."""
 
 
 class VerifyJob(Frozen):
@@ -65,6 +67,7 @@ class ExamineJob(Frozen):
     """Lines that the change adds: path -> line number -> text."""
     red: TestReport
     green: TestReport
+    others: tuple[str, ...] = ()
 
 
 class Handed(Frozen):

@@ -5,9 +5,11 @@ from pathlib import Path
 from pydantic import Field
 
 from actors.assignments import CodeJob, Handed
-from actors.player import Player, Task, listed, recalled_text, told
+from actors.briefs import listed, others_text, told
+from actors.player import Player, Task
 from actors.sandbox.protocol import Sandbox
 from actors.tools.kits import coding_tools
+from orchestration.gates import is_test_path
 from orchestration.ids import BlobId, CommitId, StepGrant
 from orchestration.messages import Frozen, TreeRef
 
@@ -15,15 +17,17 @@ PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
 
 
 GIT_SECONDS = 60.0
+TESTS_SHOWN = 24_000
+"""Characters of frozen tests shown in the task."""
 
 
 class Written(Frozen):
     """The coder's answer once the workspace holds its work."""
 
     title: str = Field(min_length=1, max_length=72)
-    """The commit's title: imperative, lower case after a conventional prefix such as `feat:`."""
+    """Title of the commit that holds this part of the work, in the style of the log."""
     notes: str = ""
-    """What a reviewer should know: choices made, cases left out. A few sentences at most."""
+    """Body of the commit: what a later reader should know of choices made and cases left out."""
 
 
 class Coder(Player):
@@ -63,11 +67,12 @@ async def merge_upstream(sandbox: Sandbox, upstream: TreeRef) -> tuple[str, ...]
     return tuple(p for p in listing.stdout.decode(errors="replace").split("\0") if p)
 
 
-TEST_PHASE = """Write the test for this task, and only the test.
+TEST_PHASE = """# Your part: the test, and only the test
 
-- Put it into a new test file of its own where the repository's layout allows: other tasks are
-  being worked on at the same time. Touch nothing but tests. The code that the task asks for does
-  not exist yet.
+Another step writes the code. Write tests that show that it is missing.
+
+- Put them into a new test file where the repository's layout allows: other tasks may be worked on
+  at the same time. Touch nothing but tests.
 - Cover each acceptance criterion. The new tests must run and fail now because the behaviour is
   missing (a failed assertion, or a name that does not exist yet), not because of a mistake in the
   test. Import names that do not exist yet inside the tests that need them, so that each test
@@ -75,25 +80,31 @@ TEST_PHASE = """Write the test for this task, and only the test.
 - Tests that passed before must still pass. Do not skip, and do not expect failure.
 - Run them, see them fail for the right reason, then call `finish`."""
 
-CODE_PHASE = """Write the code that makes the frozen tests pass.
+CODE_PHASE = """# Your part: the code that makes the frozen tests pass
 
-- The tests of this task are in the workspace already and frozen: {tests}. Read them first.
+The tests below are in the workspace already. They failed without the code, and are frozen now: any
+change to them, or to other tests, fails the task.
+
 - Change what the task needs, docs and changelog included where the repository keeps them.
 - Run the whole suite before you call `finish`: everything that passed before must still pass."""
+
+MERGING = """# Other work was merged meanwhile
+
+It has been merged into your workspace. {state} Keep what both sides mean to do."""
 
 
 def task_text(job: CodeJob, phase: str, conflicts: tuple[str, ...]) -> str:
     """The task as the coder is told it."""
     parts = [
-        told(job.brief),
-        f"# Your task: {job.task.title}\n\n{job.task.description}",
+        phase,
+        f"# The task: {job.task.title}\n\n{job.task.description}",
         f"It is done when\n{listed(job.task.acceptance)}",
-        phase.format(tests=", ".join(job.test_files)) if job.test_files else phase,
+        expected_files(job),
+        others_text(job.others),
+        told(job.brief),
     ]
-    if job.task.files:
-        parts.append(f"Files expected to change: {', '.join(job.task.files)}")
-    if job.recalled:
-        parts.append(recalled_text(job.recalled))
+    if job.tests:
+        parts.append(f"# The frozen tests\n\n{tests_text(job.tests)}")
     if job.upstream is not None:
         parts.append(MERGING.format(state=merge_state(conflicts)))
     if job.feedback:
@@ -101,12 +112,20 @@ def task_text(job: CodeJob, phase: str, conflicts: tuple[str, ...]) -> str:
             "# What the last round found wanting\n\nMend all of it, with the smallest change:\n"
             f"{listed(job.feedback)}"
         )
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
-MERGING = """# Other work was merged meanwhile
+def expected_files(job: CodeJob) -> str:
+    """The planned files that this part may touch."""
+    wanted = [path for path in job.task.files if is_test_path(path) is not bool(job.tests)]
+    return f"Files expected to change: {', '.join(wanted)}" if wanted else ""
 
-It has been merged into your workspace. {state} Keep what both sides mean to do."""
+
+def tests_text(tests: dict[str, str]) -> str:
+    """The frozen tests, or only their names where they are long."""
+    if sum(map(len, tests.values())) > TESTS_SHOWN:
+        return f"Read them first: {', '.join(tests)}"
+    return "\n\n".join(f"`{path}`\n```\n{text}\n```" for path, text in tests.items())
 
 
 def merge_state(conflicts: tuple[str, ...]) -> str:

@@ -22,6 +22,9 @@ from orchestration.ids import BlobId, StepGrant
 from orchestration.messages import TreeRef
 from orchestration.workflow.journal import Journal, NewRecord, RecordKind
 
+ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
+CACHES = b"__pycache__/\n*.pyc\n.pytest_cache/\n.hypothesis/\n.mypy_cache/\n.ruff_cache/\n"
+"""What test runs leave behind, kept out of every commit."""
 BUNDLES_KEPT = 8
 """Git bundles kept in a player's memory, the latest used ones."""
 
@@ -50,12 +53,15 @@ class Hands:
         reference is journaled before first use.
         """
         wanted = {"run": grant.run_id, **labels}
-        spec = SandboxSpec(labels=wanted, toolchains=self.toolchains, limits=self.limits)
+        spec = SandboxSpec(
+            labels=wanted, env=ENVIRONMENT, toolchains=self.toolchains, limits=self.limits
+        )
         before = await self._prepared(grant)
         sandbox = await connect_or_create(self.sandboxes, spec)
         await self._record(grant, sandbox.ref, state="opened")
         if before != sandbox.ref.id:
             await sandbox.git_import([await self.bundle(b) for b in tree.bundles], tree.commit)
+            await sandbox.write_file(".git/info/exclude", CACHES)
             await self._record(grant, sandbox.ref, state="prepared")
         return sandbox
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from actors.assignments import ExamineJob, VerifyJob
-from actors.player import Player, Task, examine_text, signed
+from actors.briefs import Judgement, examine_text
+from actors.player import Player, Task
 from actors.runners.suite import run_suite
 from actors.tools.kits import judging_tools
 from orchestration.ids import StepGrant
@@ -37,7 +38,7 @@ class Reviewer(Player):
     async def review(self, job: ExamineJob, grant: StepGrant) -> Review:
         """The verdict on one task's patch."""
         sandbox = await self.hands.workspace(grant, job.tree, task=job.task.id, role=self.role)
-        task = Task(PROMPT, examine_text(job), Review)
-        review = await self.think(judging_tools, sandbox, task, job.brief, grant)
+        task = Task(PROMPT, examine_text(job), Judgement)
+        judgement = await self.think(judging_tools, sandbox, task, job.brief, grant)
         await sandbox.terminate()
-        return signed(review, self.role)
+        return judgement.signed(self.role)

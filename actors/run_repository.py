@@ -47,6 +47,12 @@ class RunRepository:
         """A file as text, odd bytes replaced."""
         return (await self._bare.read(commit, path)).decode(errors="replace")
 
+    async def texts(self, patch: Patch) -> dict[str, str]:
+        """The files that a patch adds or changes."""
+        tree = await self.hold(patch.tree)
+        paths = [c.path for c in patch.changes if c.status != "D" and c.new_mode.startswith("100")]
+        return {path: await self.text(tree.commit, path) for path in paths}
+
     async def diff(self, base: TreeRef, tree: TreeRef) -> str:
         await self.hold(base)
         await self.hold(tree)

@@ -3,13 +3,18 @@
 from pathlib import Path
 
 from actors.assignments import ExamineJob
-from actors.player import Player, Task, examine_text, listed, signed
+from actors.briefs import Judgement, examine_text, listed
+from actors.player import Player, Task
 from actors.scanners.scan import scan
 from actors.tools.kits import judging_tools
 from orchestration.ids import StepGrant
 from orchestration.messages import Review, Severity
 
 PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
+SCANNERS = (
+    "bandit on changed Python, detect-secrets on added lines, and our own checks for risky calls, "
+    "links, modes, and files that steer CI, hooks, builds or dependencies."
+)
 CERTAIN = Severity.HIGH
 """Scanner findings this bad, or worse, stand whatever the analyst says."""
 
@@ -23,15 +28,10 @@ class SecurityAnalyst(Player):
         """Scanners' and analyst's verdict on one task's patch."""
         sandbox = await self.hands.workspace(grant, job.tree, task=job.task.id, role=self.role)
         found = await scan(sandbox, changes=job.changes, added=job.added)
-        scanned = listed([f.sentence() for f in found]) or "nothing"
-        text = f"{examine_text(job)}\n\n# What the scanners found\n\n{scanned}"
-        task = Task(PROMPT, text, Review)
-        review = signed(await self.think(judging_tools, sandbox, task, job.brief, grant), self.role)
+        scanned = listed([f.sentence() for f in found]) or "Nothing."
+        text = f"{examine_text(job)}\n\n# What the scanners found\n\n{SCANNERS}\n\n{scanned}"
+        task = Task(PROMPT, text, Judgement)
+        judgement = await self.think(judging_tools, sandbox, task, job.brief, grant)
         await sandbox.terminate()
-        certain = tuple(f for f in found if f.severity.rank >= CERTAIN.rank)
-        return review.model_copy(
-            update={
-                "approved": review.approved and not certain,
-                "findings": (*certain, *review.findings),
-            }
-        )
+        certain = [f for f in found if f.severity.rank >= CERTAIN.rank]
+        return judgement.signed(self.role, *certain)

@@ -12,6 +12,7 @@ from actors.tools.text import neutralise
 from orchestration import gates
 from orchestration.errors import MantaError, NotFoundError
 from orchestration.messages import (
+    Assigned,
     CodeTask,
     Delivery,
     Dossier,
@@ -88,11 +89,17 @@ class Team:
 
     # --- building ------------------------------------------------------------------------------
 
-    async def begin(self, task: CodeTask, ctx: StepContext, /) -> Work:
-        return Work(task=task, base=self._head)
+    async def begin(self, assigned: Assigned, ctx: StepContext, /) -> Work:
+        return Work(task=assigned.task, others=assigned.others, base=self._head)
 
     async def write_test(self, work: Work, ctx: StepContext, /) -> Patch:
-        job = CodeJob(brief=self.brief, task=work.task, tree=work.base, feedback=work.feedback)
+        job = CodeJob(
+            brief=self.brief,
+            task=work.task,
+            tree=work.base,
+            feedback=work.feedback,
+            others=work.others,
+        )
         async with self.pools.coders.lease() as coder:
             handed = await coder.write_test(job, ctx.grant)
         return await self._patch(work, work.base, handed)
@@ -110,7 +117,8 @@ class Team:
             tree=start,
             upstream=upstream,
             feedback=work.feedback,
-            test_files=work.test.paths,
+            tests=await self.repository.texts(work.test),
+            others=work.others,
         )
         async with self.pools.coders.lease() as coder:
             handed = await coder.write_code(job, ctx.grant)
@@ -231,6 +239,7 @@ class Team:
             added=await self.repository.added_lines(work.base, patch.tree),
             red=red,
             green=green,
+            others=work.others,
         )
 
     async def _index(self, tree: TreeRef) -> None:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from orchestration.messages import (
-    CodeTask,
+    Assigned,
     Delivery,
     Dossier,
     Patch,
@@ -28,7 +28,7 @@ class Crew(Protocol):
         """Decompose the request, heeding the dossier's notes."""
         ...
 
-    async def begin(self, task: CodeTask, ctx: StepContext, /) -> Work:
+    async def begin(self, assigned: Assigned, ctx: StepContext, /) -> Work:
         """Open a task on the integration branch as it stands now."""
         ...
 

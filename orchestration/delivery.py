@@ -18,7 +18,7 @@ from orchestration.crew import Crew
 from orchestration.errors import RejectedError
 from orchestration.ids import TaskId
 from orchestration.messages import (
-    CodeTask,
+    Assigned,
     Delivery,
     Dossier,
     FeatureRequest,
@@ -62,7 +62,7 @@ def delivery(crew: Crew, limits: Limits, retry: Retry) -> Flow[FeatureRequest, D
         .commit()
     )
     build = (
-        Workflow("build", CodeTask)
+        Workflow("build", Assigned)
         .then(play(crew.begin))
         .dountil(red, is_red, at_most=limits.red_attempts)
         .dountil(green, is_merged, at_most=limits.repairs)
@@ -181,9 +181,12 @@ def open_dossier(request: FeatureRequest) -> Dossier:
     return Dossier(request=request, tree=request.base)
 
 
-def tasks_of(dossier: Dossier) -> list[CodeTask]:
+def tasks_of(dossier: Dossier) -> list[Assigned]:
     """This round's tasks."""
-    return list(dossier.plan.tasks) if dossier.plan else []
+    tasks = dossier.plan.tasks if dossier.plan else ()
+    return [
+        Assigned(task=task, others=tuple(t.title for t in tasks if t is not task)) for task in tasks
+    ]
 
 
 def with_works(dossier: Dossier, works: list[Work]) -> Dossier:
@@ -191,14 +194,14 @@ def with_works(dossier: Dossier, works: list[Work]) -> Dossier:
     return dossier.having(works=(*dossier.works, *works))
 
 
-def task_id(task: CodeTask) -> str:
+def task_id(assigned: Assigned) -> str:
     """How step keys name a task."""
-    return task.id
+    return assigned.task.id
 
 
-def task_after(task: CodeTask) -> tuple[TaskId, ...]:
+def task_after(assigned: Assigned) -> tuple[TaskId, ...]:
     """What must be merged before it."""
-    return task.after
+    return assigned.task.after
 
 
 def both_verdicts(arms: dict[str, Work]) -> Work:

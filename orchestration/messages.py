@@ -13,7 +13,7 @@ from orchestration.ids import BlobId, CommitId, RunId, TaskId
 class Frozen(BaseModel):
     """A value: compared by content, never changed, unknown fields refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 # --- the request -------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ class CodeTask(Frozen):
 
     id: TaskId = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     """Short name: lower-case letters, digits and hyphens."""
-    title: str = Field(min_length=1, max_length=120)
+    title: str = Field(min_length=1, max_length=72)
     """One line, imperative; becomes the commit's title."""
     description: str = Field(min_length=1)
     acceptance: tuple[str, ...] = Field(min_length=1)
@@ -258,10 +258,19 @@ class Review(Frozen):
     findings: tuple[Finding, ...] = ()
 
 
+class Assigned(Frozen):
+    """A task as it is handed out."""
+
+    task: CodeTask
+    others: tuple[str, ...] = ()
+    """Titles of the tasks that do the rest of the request."""
+
+
 class Work(Frozen):
     """One task on its way round the loop. Each step returns it with more filled in."""
 
     task: CodeTask
+    others: tuple[str, ...] = ()
     base: TreeRef
     """The integration branch when the task began, or was last brought up to date."""
     test: Patch | None = None

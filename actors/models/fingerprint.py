@@ -33,6 +33,8 @@ _BLANKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"[ \t]+$", ""),
     )
 )
+RECALLED = "# From memory"
+"""Heading of what memory found, last in a task: what runs remember differs, and is not the task."""
 _STATUS = re.compile(r"\[([^\]·]+?)\s*(?:·[^\]]*)?\]")
 _TASK_EXCERPT, _EXCERPT, _AROUND = 4000, 400, 80
 
@@ -71,7 +73,8 @@ def blank(text: str) -> str:
 def fingerprint(request: ModelRequest) -> Fingerprint:
     """What is remembered of a request."""
     messages = request.messages
-    task = next((_text(m) for m in messages if m.get("role") == "user"), "")
+    said = next((_text(m) for m in messages if m.get("role") == "user"), "")
+    task = said.partition(f"\n{RECALLED}")[0]
     system = [_text(m) for m in messages if m.get("role") == "system"]
     is_first = not any(m.get("role") == "assistant" for m in messages)
     return Fingerprint(

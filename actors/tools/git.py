@@ -34,7 +34,7 @@ class GitTools:
 
     @tool
     async def git_status(self, _arguments: _GitStatus) -> ToolResult:
-        return ToolResult(await self._git("status", "--short", "--branch"))
+        return ToolResult(await self._git("status", "--short") or "Nothing has changed.")
 
     @tool
     async def git_diff(self, arguments: _GitDiff) -> ToolResult:
