@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 from pydantic import BaseModel
 
 from orchestration.errors import InvalidWorkflowError
+from orchestration.workflow.checks import check_ids, check_joint, pure
 from orchestration.workflow.codec import codec, type_name
 from orchestration.workflow.facts import Collected
 from orchestration.workflow.joints import (
@@ -200,7 +201,7 @@ class Workflow(Generic[In, Out]):
             raise InvalidWorkflowError(f"a branch in {self._id!r} has no arms", "give it some")
         if mode not in {"first", "all"}:
             raise InvalidWorkflowError(f"branch mode {mode!r} is unknown", "use first or all")
-        fitted = tuple((_pure(condition, "a branch"), self._fit(arm)) for condition, arm in arms)
+        fitted = tuple((pure(condition, "a branch"), self._fit(arm)) for condition, arm in arms)
         last = None if default is None else self._fit(default)
         steps = [arm for _, arm in fitted] + ([last] if last else [])
         gives = (union if mode == "first" else dict_of)(arm.gives for arm in steps)
@@ -273,7 +274,7 @@ class Workflow(Generic[In, Out]):
             )
         if concurrency < 1:
             raise InvalidWorkflowError(f"concurrency is {concurrency}", "allow at least one")
-        _check_joint(f"each item of {self._left()}", item, node)
+        check_joint(f"each item of {self._left()}", item, node)
         gives = Collected[node.gives] if collect else node.gives
         return self._plus(
             ForeachNode(
@@ -310,7 +311,7 @@ class Workflow(Generic[In, Out]):
         """
         if not self._nodes:
             raise InvalidWorkflowError(f"workflow {self._id!r} is empty", "add a step")
-        _check_ids(self._id, self._nodes)
+        check_ids(self._id, self._nodes)
         return Flow(
             id=self._id,
             takes=self._takes,
@@ -327,7 +328,7 @@ class Workflow(Generic[In, Out]):
 
     def _fit(self, body: "Step[Any, Next]") -> Node[Any, Next]:
         node = _node(body)
-        _check_joint(self._left(), self._gives, node)
+        check_joint(self._left(), self._gives, node)
         return node
 
     def _left(self) -> str:
@@ -359,7 +360,7 @@ class Workflow(Generic[In, Out]):
                 takes=self._gives,
                 gives=node.gives,
                 body=node,
-                condition=_pure(condition, f"loop {node.id!r}"),
+                condition=pure(condition, f"loop {node.id!r}"),
                 stop_when=stop_when,
                 at_most=at_most,
             )
@@ -372,36 +373,6 @@ def _node(body: "Step[Any, Next]") -> Node[Any, Next]:
     if isinstance(body, Workflow):
         raise InvalidWorkflowError("a workflow that is not committed was used", "call .commit()")
     return step(body)
-
-
-def _pure(condition: Callable[..., bool], where: str) -> Callable[..., bool]:
-    if not callable(condition) or inspect.iscoroutinefunction(condition):
-        raise InvalidWorkflowError(
-            f"the condition of {where} is {condition!r}", "use a pure, sync function"
-        )
-    return condition
-
-
-def _check_joint(left: str, gives: object, node: Node[Any, Any]) -> None:
-    if not fits(gives, node.takes):
-        raise InvalidWorkflowError(
-            f"the joint between {left} and {node.id!r} does not fit: "
-            f"{left} gives {type_name(gives)}, {node.id!r} takes {type_name(node.takes)}",
-            "change one of the two, or put a .map between them",
-        )
-
-
-def _check_ids(workflow: str, nodes: Iterable[Node[Any, Any]]) -> None:
-    seen: set[str] = set()
-    for node in nodes:
-        arms = list(node.children()) if isinstance(node, BranchNode | ParallelNode) else []
-        for one in (node, *arms):
-            if one.id in seen:
-                raise InvalidWorkflowError(
-                    f"workflow {workflow!r} has two steps called {one.id!r}",
-                    "name one of them: step(fn, id=...)",
-                )
-            seen.add(one.id)
 
 
 def _short(name: str) -> str:

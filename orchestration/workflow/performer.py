@@ -54,6 +54,11 @@ class Performer:
         self._attempts: dict[StepKey, Task] = {}
         self._timers: dict[StepKey, Task] = {}
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no attempt runs."""
+        return not self._attempts
+
     def start(self, command: Start) -> None:
         """Run an attempt; how it ends arrives in the inbox."""
         self._attempts[command.key] = asyncio.create_task(self._attempt(command))

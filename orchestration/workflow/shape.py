@@ -185,10 +185,14 @@ class Flow(Node[In, Out]):
     def children(self) -> Iterable[Node[Any, Any]]:
         return self.nodes
 
+    def at(self, key: StepKey) -> Node[Any, Any] | None:
+        """The node that runs under this key; a block's body rather than the block."""
+        path = static(key)
+        return self.index.get(f"{path}*", self.index.get(path))
+
     def step_at(self, key: StepKey) -> StepNode[Any, Any] | None:
         """The step that runs under this key."""
-        path = static(key)
-        found = self.index.get(f"{path}*", self.index.get(path))
+        found = self.at(key)
         return found if isinstance(found, StepNode) else None
 
     def signature(self) -> str:

@@ -21,6 +21,7 @@ from orchestration.workflow.journal import (
     RecordKind,
     RunStatus,
 )
+from orchestration.workflow.migrations import migrated
 from orchestration.workflow.values import MissingBlobError, Stored
 
 T = TypeVar("T")
@@ -36,12 +37,20 @@ async def load(
     journal: Journal, run_id: RunId, *, kinds: Sequence[RecordKind] | None = None
 ) -> History:
     """Read and fold a run's records."""
-    history = History()
+    return History().fold(await read_all(journal, run_id, kinds=kinds))
+
+
+async def read_all(
+    journal: Journal, run_id: RunId, *, kinds: Sequence[RecordKind] | None = None
+) -> list[Record]:
+    """A run's records, whole and of the present version."""
+    found: list[Record] = []
     while True:
-        page = await journal.read(run_id, after=history.seq, kinds=kinds, limit=_PAGE)
-        history.fold([await _unspilled(journal, record) for record in page])
+        after = found[-1].seq if found else 0
+        page = await journal.read(run_id, after=after, kinds=kinds, limit=_PAGE)
+        found += [migrated(await _unspilled(journal, record)) for record in page]
         if len(page) < _PAGE:
-            return history
+            return found
 
 
 async def _unspilled(journal: Journal, record: Record) -> Record:
