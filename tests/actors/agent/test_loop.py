@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from actors.models.scripted import FunctionGateway
 from actors.sandbox.protocol import SandboxLostError
 from actors.tools.tool import ToolResult
 from orchestration.errors import BudgetExceededError, StaleOwnerError
+from orchestration.workflow.in_memory import InMemoryJournal
+from orchestration.workflow.journal import Record
 from orchestration.workflow.step import Suspend, Suspension
 from tests.actors.agent.scene import (
     RUN,
@@ -73,6 +76,12 @@ async def test_a_model_that_only_talks_is_stopped_with_its_last_words():
     with pytest.raises(AgentFailedError, match="without using a tool") as caught:
         await scene.play(*[says(text=f"words {n}") for n in range(1, 9)])
     assert caught.value.details == ("words 4",)
+
+
+async def test_words_between_calls_are_forgiven():
+    scene = Scene(limits=AgentLimits(reminders=2))
+    thinking = [says(text="hm"), says(text="so"), says(call("echo", text="go"))]
+    assert await scene.play(*thinking, *thinking, finish()) == Summary(title="done")
 
 
 async def test_arguments_that_are_no_json_are_an_answer_to_the_model():
@@ -149,6 +158,7 @@ async def test_a_long_answer_is_shown_as_head_and_tail_and_kept_whole():
     assert shown.endswith("line 19999")
     assert len(shown) < 9_000
     assert "recall call=1.1" in shown
+    assert max(len(record.body) for record in await scene.journal.read(RUN)) < 10_000
     assert await scene.archive().text("1.1") == text
 
 
@@ -283,6 +293,19 @@ async def test_calls_of_a_journaled_reply_run_again_if_their_results_were_not_jo
     assert scene.shown() == ["[ok]\nsurvived"]
 
 
+async def test_a_conversation_longer_than_one_page_of_the_journal_is_read_whole():
+    class SmallPages(InMemoryJournal):
+        async def read(self, *args: Any, **kwargs: Any) -> list[Record]:
+            return await super().read(*args, **{**kwargs, "limit": 3})
+
+    scene = Scene()
+    scene.journal = SmallPages(scene.clock)
+    with pytest.raises(KilledError):
+        await scene.play(*[says(call("echo", text=str(n))) for n in range(9)])
+    await scene.play(finish())
+    assert scene.shown() == [f"[ok]\n{n}" for n in range(9)]
+
+
 async def test_a_finished_conversation_is_answered_from_the_journal_alone():
     scene = Scene()
     await scene.play(finish("once"))
@@ -305,6 +328,8 @@ async def test_a_call_that_waits_for_a_person_keeps_what_was_answered_before_it(
     await scene.play(finish())
     assert [name for name, _ in scene.hands.called] == ["echo", "delete", "delete", "echo"]
     assert scene.shown() == ["[ok]\nfirst", "[ok]\ndeleted", "[ok]\nz"]
+    numbers = [result.call for turn in await scene.turns() for result in turn.results or ()]
+    assert numbers == ["1.1", "1.2", "1.3", "2.1"]
 
 
 async def test_a_grant_that_is_void_stops_the_agent_before_it_acts():

@@ -53,6 +53,15 @@ def test_a_file_read_again_is_shown_once():
     assert len(second) > LONG
 
 
+def test_a_file_stays_in_view_as_long_as_a_later_reading_only_points_to_it():
+    first = turn(1, Call("read", "a.py", size=LONG))
+    again = turn(2, Call("read", "a.py", size=LONG))
+    pointer = ToolCallFilter().arrive(again[1], first)
+    read, pointing = shown(first, [again[0], pointer])
+    assert len(read) > LONG
+    assert "call 1.1 above" in pointing
+
+
 def test_an_edit_that_failed_or_came_before_makes_nothing_stale():
     _, read, _ = shown(
         turn(1, Call("edit", "a.py")),
