@@ -15,6 +15,7 @@ from actors.agent.wire import (
     notice_entry,
     reply_entry,
     result_entry,
+    storable,
     user_message,
 )
 from actors.context.entry import CallFacts, Entry
@@ -24,7 +25,7 @@ from actors.tools.archive import KeptResult, TurnRecord, read_turns, whole_reply
 from actors.tools.remember import NAME as REMEMBER
 from actors.tools.remember import Notes
 from actors.tools.schema import parse_object, validate
-from actors.tools.text import cap
+from actors.tools.text import cap, neutralise
 from actors.tools.tool import ToolResult
 from orchestration.ids import StepGrant
 from orchestration.messages import Usage
@@ -103,7 +104,7 @@ class Transcript:
     @property
     def tail(self) -> WireMessage | None:
         """The working memory, where models look: at the end."""
-        notes = self.notes.shown()
+        notes = neutralise(self.notes.shown())
         return user_message(f"[Your notes, as of now]\n{notes}") if notes else None
 
     def progress(self, seconds: float) -> Progress:
@@ -133,7 +134,7 @@ class Transcript:
 
     async def append_reply(self, reply: ModelReply) -> None:
         """Journal what the model said; only then is it acted on."""
-        turn = self.turn + 1
+        turn, reply = self.turn + 1, storable(reply)
         record = TurnRecord(turn=turn, who=self._who, reply=reply)
         body = record.model_dump_json(exclude_none=True)
         if len(body) > _LARGE:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from actors.context.entry import CallFacts, Entry, Kind
 from actors.models.gateway import ModelReply, ToolCall, WireMessage
 from actors.tools.archive import KeptResult
 from actors.tools.schema import parse_object
-from actors.tools.text import cap, one_line
+from actors.tools.text import cap, neutralise, one_line
 from actors.tools.tool import ToolDefinition
 
 SHOWN = 8_000
@@ -48,6 +49,19 @@ def notice_entry(text: str, turn: int) -> Entry:
 def user_message(text: str) -> WireMessage:
     """Something said to the model."""
     return {"role": "user", "content": text}
+
+
+def storable(reply: ModelReply) -> ModelReply:
+    """The reply without half characters, which models write when cut off and nothing can store."""
+    calls = tuple(
+        ToolCall(*(_whole(part) for part in (call.id, call.name, call.arguments)))
+        for call in reply.tool_calls
+    )
+    return replace(reply, text=_whole(reply.text), tool_calls=calls)
+
+
+def _whole(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def reply_entry(reply: ModelReply, turn: int) -> Entry:
@@ -114,4 +128,4 @@ def _brief(arguments: str) -> str:
     except ValueError:
         return ""
     plain = [str(value) for value in values if isinstance(value, str | int | float)]
-    return one_line(", ".join(plain), _BRIEF)
+    return one_line(neutralise(", ".join(plain)), _BRIEF)

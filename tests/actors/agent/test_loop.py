@@ -94,6 +94,19 @@ async def test_arguments_that_are_no_json_are_an_answer_to_the_model():
     assert sent.startswith('{"invalid_arguments"')
 
 
+async def test_half_characters_in_a_reply_can_be_stored_and_acted_on():
+    scene = Scene(hands=Hands(echo=echo, remember=lambda _: ToolResult("Noted.")))
+    half = r"a\ud83d"
+    calls = [
+        raw_call("echo", f'{{"text": "{half}"}}'),
+        raw_call("remember", f'{{"plan": ["{half}"]}}'),
+    ]
+    await scene.play(says(*calls, text="so \ud83d"), finish())
+    assert scene.asked[-1].messages[2]["content"] == "so ?"
+    assert scene.shown()[0] == "[ok]\na<U+D83D>"
+    assert scene.shown()[-1].endswith("- a<U+D83D>")
+
+
 async def test_a_reply_that_was_cut_off_is_said_so():
     scene = Scene()
     cut = replace(says(raw_call("echo", '{"text": "cut o')), finish="length")
