@@ -11,7 +11,7 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,16 +99,10 @@ class Git:
         """
         settings = [part for k, v in _SETTINGS.items() for part in ("-c", f"{k}={v}")]
         try:
-            process = await asyncio.create_subprocess_exec(
-                "git",
-                *settings,
-                *args,
-                cwd=self.directory,
-                env={"PATH": os.environ.get("PATH", os.defpath), **self.env, **(env or {})},
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,  # no terminal to prompt on; dies as one group
+            process = await _start(
+                ["git", *settings, *args],
+                self.directory,
+                {"PATH": os.environ.get("PATH", os.defpath), **self.env, **(env or {})},
             )
         except FileNotFoundError as error:
             if not self.directory.is_dir():
@@ -121,6 +115,30 @@ class Git:
             last = answer.err or f"exit code {answer.code}"
             raise GitError(f"git {args[0]} failed: {last}")
         return answer
+
+
+async def _start(
+    argv: Sequence[str], directory: Path, env: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            cwd=directory,
+            env=env,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # no terminal to prompt on; dies as one group
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # Cancelled halfway, asyncio would kill git alone and wait for its children for ever.
+        process = await starting
+        _kill(process)
+        await process.wait()
+        raise
 
 
 async def _converse(
