@@ -38,6 +38,8 @@ def _without(node: dict[str, Any], key: str) -> dict[str, Any]:
 def parse_object(text: str) -> dict[str, Any]:
     """A tool call's arguments as the model wrote them; no text at all means none.
 
+    Half characters (a lone `\\ud83d`), which nothing can store or send, become question marks.
+
     Raises:
         ValueError: not JSON, or not an object; the message says where.
     """
@@ -47,6 +49,8 @@ def parse_object(text: str) -> dict[str, Any]:
         raise ValueError(f"not valid JSON: {error.msg} at character {error.pos}") from None
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object is needed, not {type(value).__name__}")
+    if "\\ud" in text.lower():
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value
 
 

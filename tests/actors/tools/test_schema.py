@@ -71,3 +71,7 @@ def test_arguments_that_are_no_object_are_refused(text: str):
 
 def test_raw_newlines_in_strings_are_forgiven():
     assert parse_object('{"a": "x\ny"}') == {"a": "x\ny"}
+
+
+def test_half_characters_become_question_marks_and_whole_ones_stay():
+    assert parse_object(r'{"a": "x\ud83d", "b": "\ud83d\ude00"}') == {"a": "x?", "b": "😀"}
