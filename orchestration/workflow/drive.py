@@ -69,7 +69,7 @@ class Drive:
             ttl_s=terms.lease_ttl_s,
             poll_s=terms.poll_s,
             inbox=self.inbox,
-            listening=lambda: bool(self.machine.suspensions),
+            listening=lambda: self.machine.is_asking,
         )
         self.guard.heard(history.seq)
         self.storage = Storage(self.journal, self.clock, lambda: not self.guard.is_late)

@@ -20,7 +20,7 @@ from orchestration.workflow.facts import read_output
 from orchestration.workflow.journal import Journal, RecordKind, RunInfo, RunStatus
 from orchestration.workflow.outcome import RunOutcome, check_workflow, outcome_of
 from orchestration.workflow.shape import Flow
-from orchestration.workflow.storage import Storage, load
+from orchestration.workflow.storage import Storage, load, loaded
 from orchestration.workflow.values import Stored
 
 In = TypeVar("In")
@@ -131,8 +131,8 @@ class Engine:
 
     async def _check_input(self, run_id: RunId, given: Stored) -> None:
         created = (await load(self.journal, run_id, kinds=[RecordKind.CREATED])).created
-        stands = read_output(created)[1]
-        if stands != given.text:
+        stands = Stored(read_output(created)[1], given.codec)
+        if await loaded(self.journal, stands.look) != given.look():
             raise ConflictError(
                 f"run {run_id} exists with another input", "choose another run id, or resume it"
             )

@@ -35,6 +35,8 @@ class Core:
     commands: "list[tuple[Frame, Command]]" = field(default_factory=list["tuple[Frame, Command]"])
     live: "dict[StepKey, Frame]" = field(default_factory=dict[StepKey, "Frame"])
     """Leaves that wait for an event."""
+    labels: dict[str, StepKey] = field(default_factory=dict[str, StepKey])
+    """Open questions: which step waits under which label."""
     missing: Stored | None = None
     """A value the next piece of work needs, not loaded yet."""
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from orchestration.clock import Clock
-from orchestration.errors import MantaError, StaleOwnerError, StoreError
+from orchestration.errors import StaleOwnerError, StoreError
 from orchestration.workflow.facts import read_answer
 from orchestration.workflow.inbox import Inbox, Lost
 from orchestration.workflow.journal import Journal, Lease, RecordKind
@@ -78,7 +78,7 @@ class Guard:
                 if self.is_late:
                     self._inbox.put(Lost(_ran_out(self.lease, error)))
                     return
-            except MantaError as error:
+            except Exception as error:  # noqa: BLE001 - whatever ends the watch ends the drive
                 if self.is_holding:
                     self._inbox.put(Lost(error))
                     return

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass
 
-from orchestration.errors import MantaError
 from orchestration.workflow.signals import Event
 
 
@@ -11,7 +10,7 @@ from orchestration.workflow.signals import Event
 class Lost:
     """The run is not ours any more, or cannot be kept."""
 
-    error: MantaError
+    error: Exception
 
 
 class Inbox:

@@ -80,6 +80,7 @@ class StepFrame(Frame):
             case Suspended(suspension=suspension) if past.phase is Phase.STARTED:
                 self._suspend(suspension, event)
             case Decided(answer=answer) if past.phase is Phase.SUSPENDED:
+                del self.core.labels[past.suspension.label]
                 past.phase, past.answer, past.failures = Phase.DECIDED, answer, 0
                 self.attempt()
             case Woke(at=at) if past.phase is Phase.WAITING and at >= past.retry_at:
@@ -93,6 +94,8 @@ class StepFrame(Frame):
         super().withdraw()
         self.core.live.pop(self.key, None)
         if self.past.phase in {Phase.STARTED, Phase.SUSPENDED, Phase.WAITING}:
+            if self.past.phase is Phase.SUSPENDED:
+                del self.core.labels[self.past.suspension.label]
             self.command(Stop(self.key))
             self._record(RecordKind.FAILED, json.dumps({"withdrawn": True}))
             self.past.phase = Phase.WITHDRAWN
@@ -163,16 +166,10 @@ class StepFrame(Frame):
             self.fail(error)
 
     def _suspend(self, suspension: Suspension, event: Suspended) -> None:
-        taken = [
-            frame.key
-            for frame in self.core.live.values()
-            if isinstance(frame, StepFrame)
-            and frame.past.phase is Phase.SUSPENDED
-            and frame.past.suspension.label == suspension.label
-        ]
-        if taken:
+        other = self.core.labels.get(suspension.label)
+        if other is not None:
             error = UsageError(
-                f"{self.key} suspends as {suspension.label!r}, as {taken[0]} does already",
+                f"{self.key} suspends as {suspension.label!r}, as {other} does already",
                 "use a label that is unique among the run's open suspensions",
             )
             self._raised(Raised(event.key, error, self.core.now, 0.5))
@@ -183,6 +180,7 @@ class StepFrame(Frame):
         self._wait_for_answer(suspension)
 
     def _wait_for_answer(self, suspension: Suspension) -> None:
+        self.core.labels[suspension.label] = self.key
         if suspension.deadline is not None and suspension.default is not None:
             self.command(Wake(self.key, suspension.deadline))
 

@@ -15,7 +15,7 @@ from typing import Any
 from orchestration.errors import RunCancelledError
 from orchestration.ids import StepKey
 from orchestration.workflow.blocks import FlowFrame, LoopFrame
-from orchestration.workflow.facts import ErrorInfo, History, Phase
+from orchestration.workflow.facts import ErrorInfo, History
 from orchestration.workflow.fans import BranchFrame, ForeachFrame, ParallelFrame
 from orchestration.workflow.frame import Core, Frame, Place, starts
 from orchestration.workflow.journal import NewRecord, RunStatus
@@ -99,13 +99,19 @@ class Machine:
         return self._root.ended is None and self._root.active == 0
 
     @property
+    def is_asking(self) -> bool:
+        """Whether a question is open."""
+        return bool(self._core.labels)
+
+    @property
     def suspensions(self) -> dict[StepKey, Suspension]:
         """The open questions."""
-        return {
-            key: frame.past.suspension
-            for key, frame in self._core.live.items()
-            if isinstance(frame, StepFrame) and frame.past.phase is Phase.SUSPENDED
-        }
+        found: dict[StepKey, Suspension] = {}
+        for key in self._core.labels.values():
+            frame = self._core.live[key]
+            assert isinstance(frame, StepFrame), "only steps ask"
+            found[key] = frame.past.suspension
+        return found
 
     def _settle(self) -> None:
         core = self._core
