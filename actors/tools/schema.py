@@ -47,8 +47,10 @@ def parse_object(text: str) -> dict[str, Any]:
         value = json.loads(text, strict=False) if text.strip() else {}
     except json.JSONDecodeError as error:
         raise ValueError(f"not valid JSON: {error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise ValueError("not valid JSON: nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError(f"a JSON object is needed, not {type(value).__name__}")
+        raise ValueError(f"not a JSON object but a {type(value).__name__}")
     if "\\ud" in text.lower():
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value
