@@ -392,6 +392,7 @@ reports = st.dictionaries(
 )
 
 
+@settings(max_examples=40)
 @given(reports, reports)
 def test_whatever_is_kept_all_that_passed_still_passes(
     before: dict[str, str], after: dict[str, str]
@@ -402,6 +403,7 @@ def test_whatever_is_kept_all_that_passed_still_passes(
     assert verdict.passed == (kept and not fresh)
 
 
+@settings(max_examples=40)
 @given(reports, reports, reports)
 def test_green_implies_that_every_proving_test_passes(
     before: dict[str, str], red: dict[str, str], after: dict[str, str]
@@ -415,6 +417,7 @@ def test_green_implies_that_every_proving_test_passes(
     assert keep_gate(report(before), report(after)).passed
 
 
+@settings(max_examples=40)
 @given(reports)
 def test_nothing_is_both_red_and_unchanged(cases: dict[str, str]):
     assert not red_gate(TESTS, report(cases), report(cases)).passed
@@ -504,6 +507,7 @@ def test_any_settings_file_has_a_section(path: str, text: str):
     assert isinstance(runner_section(path, text), str)
 
 
+@settings(max_examples=40)
 @given(reports, st.sampled_from([None, 0, 1, 2]))
 def test_code_0_and_failures_never_go_together(cases: dict[str, str], code: int | None):
     contradicts = bool(contradiction(report(cases, exit_code=code)))

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.scanners.lines import look
@@ -57,6 +57,7 @@ def test_one_finding_of_a_kind_per_file_is_enough() -> None:
     assert [(f.file, f.line) for f in look(added)] == [("a.py", 1), ("b.py", 3)]
 
 
+@settings(max_examples=30)
 @given(st.text(max_size=300))
 def test_any_line_can_be_looked_at(line: str) -> None:
     assert all(finding.line == 1 for finding in look({"a.py": {1: line}}))
