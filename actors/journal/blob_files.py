@@ -1,7 +1,7 @@
 """Blobs as files named by their content, for an embedded store.
 
 A blob is written beside its place, synced, and moved there: it is whole under its name or it is
-not there. Names spread over 256 folders.
+not there.
 """
 
 import os
@@ -46,17 +46,14 @@ class BlobFiles:
             StoreError: it could not be written; nothing stays behind.
         """
         blob = address(content)
-        path = self._path(blob)
+        path = self._directory / blob
         if path.exists() and path.read_bytes() == content:
             return blob
         unfinished = self._unfinished / secrets.token_hex(8)
         try:
             _write_synced(unfinished, content)
-            if not path.parent.exists():
-                path.parent.mkdir(exist_ok=True)
-                _sync_directory(self._directory)
             unfinished.replace(path)
-            _sync_directory(path.parent)
+            _sync_directory(self._directory)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             raise StoreError(
@@ -75,7 +72,7 @@ class BlobFiles:
         """
         if not _ADDRESS.fullmatch(blob):
             raise missing(blob)
-        path = self._path(blob)
+        path = self._directory / blob
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -85,9 +82,6 @@ class BlobFiles:
                 f"{path} cannot be read: {error.strerror}", "check the disk and its permissions"
             ) from error
         return checked(blob, content, str(path))
-
-    def _path(self, blob: BlobId) -> Path:
-        return self._directory / blob[:2] / blob[2:]
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import URL, NullPool, create_engine
 from sqlalchemy.dialects.sqlite import dialect
 
 from actors.journal.compiling import Compiler
@@ -16,7 +16,10 @@ from orchestration.errors import StoreError
 T = TypeVar("T")
 
 _PRAGMAS = (
-    "PRAGMA busy_timeout = 5000",  # somebody may be looking into the file with a shell
+    "PRAGMA page_size = 2048",  # of a new file: a commit writes whole pages, few of them full
+    "PRAGMA busy_timeout = 1000",
+    # Before 3.51.3 two connections that checkpoint at once can destroy a file: allow one.
+    "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA synchronous = FULL",  # what was acknowledged survives a power cut
     "PRAGMA trusted_schema = OFF",
 )
@@ -39,18 +42,16 @@ class SqliteConnection:
         self._file = file
         self._compiler = Compiler(dialect(paramstyle="named"))
         # Checked out of its pool until it is closed: there is never a second one.
-        self._pooled = create_engine(f"sqlite:///{file}", poolclass=NullPool).raw_connection()
+        url = URL.create("sqlite", database=str(file))
+        self._pooled = create_engine(url, poolclass=NullPool).raw_connection()
         self._raw = cast("sqlite3.Connection", self._pooled.driver_connection)
         self._raw.isolation_level = None  # transactions begin where we say
         self._raw.create_function("store_time", 0, now)
-        for pragma in _PRAGMAS:
-            self._raw.execute(pragma)
-        [mode] = self._raw.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
-            raise StoreError(
-                f"{file} cannot keep a write-ahead log on this file system",
-                "name a directory on a local disk, or use PostgreSQL",
-            )
+        try:
+            self._settle()
+        except BaseException:
+            self.close()
+            raise
 
     def perform(self, verb: Verb[T]) -> T:
         """Run one verb within the current transaction."""
@@ -94,6 +95,16 @@ class SqliteConnection:
 
     def close(self) -> None:
         self._pooled.close()
+
+    def _settle(self) -> None:
+        for pragma in _PRAGMAS:
+            self._raw.execute(pragma)
+        [mode] = self._raw.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreError(
+                f"{self._file} cannot keep a write-ahead log on this file system",
+                "name a directory on a local disk, or use PostgreSQL",
+            )
 
     def _rows(self, query: Query) -> Sequence[Row]:
         sql, parameters = self._compiler.compile(query)

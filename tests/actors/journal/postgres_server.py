@@ -21,16 +21,20 @@ MISSING = (
 class Server:
     """A running server; each `database()` is a schema of its own."""
 
-    def __init__(self, programs: Path, directory: Path) -> None:
+    def __init__(self, programs: Path, directory: Path, *, durable: bool) -> None:
         self._programs = programs
         self.directory = directory
+        self._fsync = "on" if durable else "off"
         self._made = 0
 
     def initialise(self) -> None:
         self._run("initdb", "--no-sync", "--auth=trust", "--username=manta", "--encoding=UTF8")
 
     def start(self) -> None:
-        options = f"-k {self.directory} -c listen_addresses='' -c fsync=off -c max_connections=60"
+        options = (
+            f"-k {self.directory} -c listen_addresses='' -c max_connections=60"
+            f" -c fsync={self._fsync}"
+        )
         log = str(self.directory / "log")
         self._run("pg_ctl", "start", "-w", "-s", "-l", log, "-o", options)
 
@@ -70,12 +74,12 @@ class Server:
 
 
 @contextmanager
-def running_server() -> Generator[Server]:
-    """A new server, gone with its directory afterwards."""
+def running_server(*, durable: bool = False) -> Generator[Server]:
+    """A new server, gone with its directory afterwards; a `durable` one syncs its disk."""
     directory = Path(tempfile.mkdtemp(prefix="manta-pg-", dir="/tmp"))
     if os.geteuid() == 0:
         shutil.chown(directory, "postgres")
-    server = Server(_programs(), directory)
+    server = Server(_programs(), directory, durable=durable)
     try:
         server.initialise()
         server.start()

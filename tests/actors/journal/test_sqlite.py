@@ -24,7 +24,7 @@ NOTE = NewRecord(RecordKind.NOTE, StepKey("build"), 1, '{"text": "hello"}')
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    return tmp_path / "state"
+    return tmp_path / "the state? 100%"
 
 
 @pytest.fixture
@@ -159,12 +159,23 @@ async def test_a_file_that_is_no_database_is_named(directory: Path) -> None:
     assert "backup" in refused.value.fix
 
 
+@pytest.mark.slow
+async def test_a_file_that_another_program_holds_is_named(directory: Path) -> None:
+    await _closed_store(directory)
+    connection = sqlite3.connect(directory / "store.db", isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match=r"store\.db is locked by another program"):
+        await SqliteJournal(directory).open()
+    connection.close()
+    await _read_all(directory)
+
+
 async def test_a_damaged_page_is_told_and_the_file_named(directory: Path) -> None:
     await _closed_store(directory)
     file = directory / "store.db"
     content = bytearray(file.read_bytes())
-    page = content.index(b"hello") // 4096 * 4096
-    content[page : page + 4096] = b"\xff" * 4096
+    page = content.index(b"hello") // 2048 * 2048
+    content[page : page + 2048] = b"\xff" * 2048
     file.write_bytes(content)
     with pytest.raises(StoreError, match=r"store\.db is damaged") as refused:
         await _read_all(directory)
@@ -193,7 +204,7 @@ async def test_a_torn_blob_is_told_and_healed_by_storing_it_again(
     journal: SqliteJournal, directory: Path
 ) -> None:
     blob = await journal.put_blob(b"content" * 1000)
-    [file] = [path for path in (directory / "blobs").glob("*/*") if path.is_file()]
+    file = directory / "blobs" / blob
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(StoreError, match=blob[:12]):
         await journal.get_blob(blob)
