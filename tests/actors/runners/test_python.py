@@ -98,6 +98,7 @@ async def test_every_way_to_end_is_told_apart(run: Run) -> None:
     assert "\x1b" not in cases["many.py::test_prints"].message + report.tail
 
 
+@pytest.mark.slow
 async def test_a_green_suite_is_clean_and_leaves_no_trace(run: Run, sandbox: Sandbox) -> None:
     report = await run(PYTEST, {"test_a.py": "def test_a(): pass\n"})
     assert (report.exit_code, report.problem) == (0, "")
