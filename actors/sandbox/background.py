@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 
 from actors.sandbox.process import Child, Stream
 from actors.sandbox.protocol import ExecResult
@@ -40,12 +41,13 @@ class Inbox:
 class BackgroundProcess:
     """A child that outlives the call that made it, not the sandbox."""
 
-    def __init__(self, child: Child, inbox: Inbox) -> None:
+    def __init__(self, child: Child, inbox: Inbox, ended: Callable[[Child], None]) -> None:
         self.id = str(child.pid)
         self._child = child
         self._inbox = inbox
         self._result: asyncio.Task[ExecResult] = asyncio.create_task(child.finish(None))
         self._result.add_done_callback(lambda _: inbox.news.set())
+        self._result.add_done_callback(lambda _: ended(child))
 
     async def write(self, data: bytes) -> None:
         self._child.feed(data)

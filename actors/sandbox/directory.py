@@ -2,11 +2,13 @@
 
 import asyncio
 import errno
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from actors.sandbox.background import BackgroundProcess, Inbox
+from actors.sandbox.disk import DiskWatch
 from actors.sandbox.enclosure import Command, Enclosure, Walls
 from actors.sandbox.expose import Exposed
 from actors.sandbox.git_transport import export_commit, import_commit
@@ -79,6 +81,7 @@ class DirectorySandbox:
         self._store = store
         self._enclosure = enclosure
         self._running: set[Child] = set()
+        self._disk = DiskWatch(record.workspace, record.spec.limits.disk, self._disk_full)
         self._gone = False
         largest = record.spec.limits.file
         self._files = WorkspaceFiles(record.workspace, owner=record.owner, largest=largest)
@@ -110,7 +113,16 @@ class DirectorySandbox:
         try:
             return await child.finish(timeout_s)
         finally:
-            self._running.discard(child)
+            self._ended(child)
+
+    def _ended(self, child: Child) -> None:
+        self._running.discard(child)
+        self._disk.release()
+
+    def _disk_full(self) -> None:
+        """End what runs; reported as the signal for a file that grew too large."""
+        for child in tuple(self._running):
+            child.stop("signaled", signal.SIGXFSZ)
 
     async def spawn(
         self,
@@ -124,8 +136,7 @@ class DirectorySandbox:
         child = await self._start(command, cwd, env, max_output, inbox.take)
         if isinstance(child, ExecResult):
             raise UsageError("the command line is too long", "put it into a file")
-        child.stopped.add_done_callback(lambda _: self._running.discard(child))
-        return BackgroundProcess(child, inbox)
+        return BackgroundProcess(child, inbox, self._ended)
 
     async def _start(
         self,
@@ -151,6 +162,7 @@ class DirectorySandbox:
                 f"no process can be started: {error}", "free processes, files or memory"
             ) from None
         self._running.add(child)
+        self._disk.hold()
         return child
 
     async def read_file(self, path: str, *, offset: int = 0, limit: int = 50_000_000) -> bytes:

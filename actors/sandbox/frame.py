@@ -116,11 +116,20 @@ def _held(pid: int, owner: int | None) -> Frame:
     return Frame((mount, network, user), names)
 
 
+APPARMOR_PROFILE = """\
+abi <abi/4.0>,
+include <tunables/global>
+profile bwrap /usr/bin/bwrap flags=(unconfined) {
+  userns,
+  include if exists <local/bwrap>
+}
+"""
+"""Lets bubblewrap, and nothing else, make user namespaces (Ubuntu 24.04 and later)."""
 _CAUSES = (
     (
         ("setting up uid map: Permission denied", "loopback: Failed RTM_NEWADDR"),
-        "AppArmor forbids user namespaces: install a profile for bubblewrap "
-        "(`manta doctor` prints it), or set kernel.apparmor_restrict_unprivileged_userns=0",
+        "AppArmor forbids user namespaces. Put these lines into /etc/apparmor.d/bwrap and run "
+        f"`apparmor_parser -r /etc/apparmor.d/bwrap`:\n{APPARMOR_PROFILE}",
     ),
     (
         ("No permissions to create", "Creating new namespace failed: Operation not permitted"),

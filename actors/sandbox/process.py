@@ -117,7 +117,7 @@ class Child:
         self._flushed: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
         self._ending: asyncio.Task[None] | None = None
-        self.reason: Ended | None = None
+        self.reason: Verdict | None = None
         self.stopped: asyncio.Future[None] = self._loop.create_future()
         self.exited: asyncio.Future[int] = self._loop.create_future()
         self._popen = _popen(launch)
@@ -153,10 +153,10 @@ class Child:
         if not self.stopped.done():
             self.stopped.set_result(None)
 
-    def stop(self, reason: Ended) -> None:
-        """Ask for the end; the first reason counts."""
+    def stop(self, reason: Ended, number: int | None = None) -> None:
+        """Ask for the end; the first reason (and signal number to report) counts."""
         if self.reason is None and not self.exited.done():
-            self.reason = reason
+            self.reason = Verdict(reason, None, number)
         self._wake()
 
     def send_kill(self) -> None:
@@ -286,7 +286,7 @@ class Child:
                 pipe.close()
 
     def _result(self) -> ExecResult:
-        verdict = Verdict(self.reason) if self.reason else self._tree.verdict(self)
+        verdict = self.reason or self._tree.verdict(self)
         stderr = verdict.said or self.stderr.value()
         return ExecResult(
             exit_code=verdict.exit_code,

@@ -8,8 +8,9 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from orchestration.errors import NotFoundError
 _FIRST_UID = 0x70000000
 _UIDS = 0x08000000
 """A range that Linux distributions leave to nobody."""
+_MADE_WITHIN_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,12 @@ class DirectoryStore:
             raise lost(name)
         try:
             body = json.loads((self.root / name / "sandbox.json").read_text())
-        except (OSError, ValueError):
+            record = _record(body, self.root / name)
+        except (OSError, ValueError, KeyError, TypeError):
             raise lost(name) from None
-        if body["level"] != self._level:
+        if record.level != self._level:
             raise lost(name)
-        return _record(body, self.root / name)
+        return record
 
     def all(self) -> Iterator[Record]:
         """Every sandbox that is whole."""
@@ -170,29 +173,31 @@ class DirectoryStore:
         self.bury()
 
     def bury(self) -> None:
-        """Empty what was removed, also by a process that died midway."""
+        """Empty what was removed or half made, also by a process that died midway."""
         grave = self.root / ".gone"
-        for path in grave.iterdir() if grave.is_dir() else ():
+        grave.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in self.root.iterdir() if self.root.is_dir() else ():
+            half_made = not path.name.startswith(".") and not (path / "sandbox.json").exists()
+            if half_made and time.time() - path.stat().st_mtime > _MADE_WITHIN_S:
+                path.rename(grave / path.name)
+        for path in grave.iterdir():
             delete_tree(path)
 
 
 def _record(body: dict[str, Any], home: Path) -> Record:  # Any: JSON of our own file
-    spec = body["spec"]
+    known = {item.name for item in fields(SandboxSpec)}
+    spec = {key: value for key, value in body["spec"].items() if key in known}
+    for name in ("egress", "toolchains"):
+        spec[name] = tuple(spec.get(name, ()))
+    limits = {item.name for item in fields(SandboxLimits)}
+    kept = {key: value for key, value in spec.pop("limits", {}).items() if key in limits}
     return Record(
         id=body["id"],
         level=body["level"],
         owner=body["owner"],
         home=home,
         expires=body["expires"],
-        spec=SandboxSpec(
-            labels=spec["labels"],
-            env=spec["env"],
-            egress=tuple(spec["egress"]),
-            limits=SandboxLimits(**spec["limits"]),
-            toolchains=tuple(spec["toolchains"]),
-            ttl_s=spec["ttl_s"],
-            snapshot=spec["snapshot"],
-        ),
+        spec=SandboxSpec(**spec, limits=SandboxLimits(**kept)),
     )
 
 

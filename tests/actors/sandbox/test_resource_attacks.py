@@ -84,6 +84,21 @@ async def test_a_file_cannot_outgrow_its_limit(sandbox: Sandbox) -> None:
     assert not (await sandbox.exec("truncate -s 1T sparse", timeout_s=30)).ok
 
 
+async def test_a_workspace_cannot_fill_the_disk(provider: LocalProvider) -> None:
+    sandbox = await provider.create(SandboxSpec(limits=SandboxLimits(disk=50 * _MIB)))
+    fill = "for i in $(seq 1000); do head -c 2000000 /dev/zero > f$i; sleep 0.005; done"
+    result = await sandbox.exec(fill, timeout_s=60)
+    assert (result.ended, result.signal) == ("signaled", signal.SIGXFSZ)
+    background = await sandbox.spawn(fill)
+    ended = await background.wait(timeout_s=60)
+    assert ended is not None
+    assert (ended.ended, ended.signal) == ("signaled", signal.SIGXFSZ)
+    kept = sum(entry.size for entry in await sandbox.list_files())
+    assert 40 * _MIB < kept < 600 * _MIB
+    await sandbox.exec("rm f*", timeout_s=60)
+    assert await works(sandbox)
+
+
 async def test_the_processors_share_is_held(provider: LocalProvider, sandbox: Sandbox) -> None:
     groups = await asyncio.to_thread(cgroups.available)
     if "cpu" not in "".join(groups.doors):
