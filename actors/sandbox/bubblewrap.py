@@ -19,6 +19,8 @@ HOME = "/home/agent"
 UID = 1000
 """What the sandbox's user is called inside, whoever it is outside."""
 _SHM = 64 * 1024**2
+_TMP = "/tmp"  # noqa: S108 - the sandbox's own, not this machine's
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the sandbox's own, not this machine's
 _SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC_SHOWN = (
     *("alternatives", "ca-certificates", "ca-certificates.conf", "crypto-policies", "fonts"),
@@ -127,7 +129,7 @@ def _toolchains(paths: Sequence[str]) -> list[str]:
     argv: list[str] = []
     for path in paths:
         for parent in reversed(PurePosixPath(path).parents):
-            if str(parent) not in ("/", "/tmp", "/home"):  # noqa: S108 - the sandbox's own
+            if str(parent) not in ("/", _TMP, "/home"):
                 argv += _folder(str(parent))
         argv += ["--ro-bind", path, path]
     return argv
@@ -146,15 +148,15 @@ def frame_argv(
         *_system(),
         *_etc(generated),
         *("--dev", "/dev"),
-        *_scratch("/dev/shm", min(_SHM, limits.tmp)),  # noqa: S108
+        *_scratch(_SHARED_MEMORY, min(_SHM, limits.tmp)),
         *("--remount-ro", "/dev"),
         *("--bind", "/proc", "/proc"),
-        *_scratch("/tmp", limits.tmp),  # noqa: S108
+        *_scratch(_TMP, limits.tmp),
         *_folder("/home"),
         *_scratch(HOME, limits.tmp),
         *_folder("/run"),
         *_folder("/var"),
-        *("--symlink", "/tmp", "/var/tmp"),  # noqa: S108
+        *("--symlink", _TMP, f"/var{_TMP}"),
         *_toolchains(toolchains),
         *("--bind", str(workspace), WORKSPACE),
         *("--remount-ro", "/"),

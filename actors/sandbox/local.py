@@ -94,11 +94,16 @@ def _kill_first(pid: int | None) -> None:
     with suppress(OSError):
         fd = os.pidfd_open(pid)
         try:
-            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith("NSpid:") and line.split()[2:3] == ["1"]:
-                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+            if _is_first(pid):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
         finally:
             os.close(fd)
+
+
+def _is_first(pid: int) -> bool:
+    """Whether it is process 1 of a namespace below ours: the number may have been given anew."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return any(line.startswith("NSpid:") and line.split()[2:3] == ["1"] for line in lines)
 
 
 class LocalEnclosure:

@@ -171,6 +171,7 @@ async def test_a_directory_swapped_in_a_race_never_gives_a_byte_from_outside(
     assert names(outside) == {"secret", "f"}
 
 
+@pytest.mark.slow
 async def test_trees_of_any_depth_and_mode_are_removed(
     provider: LocalProvider, sandbox: Sandbox, workspace: Path
 ) -> None:
