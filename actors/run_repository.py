@@ -68,9 +68,8 @@ class RunRepository:
         """The content of a commit made elsewhere, as a commit of ours on `start`."""
         await self.hold(start)
         await self.hold(handed)
-        when = (await self._bare.log(handed.commit, limit=1))[0].when
-        commit = await self._bare.commit_tree(
-            handed.commit, (start.commit, *parents), neutralise(message), when=when
+        commit = await self._bare.adopt(
+            handed.commit, (start.commit, *parents), neutralise(message)
         )
         return await self._carried(start, commit)
 
@@ -108,11 +107,12 @@ class RunRepository:
         self, base: TreeRef, tree: TreeRef, changes: Sequence[FileChange]
     ) -> tuple[str, ...]:
         changed: list[str] = []
-        for path in (c.path for c in changes if c.status == "M"):
-            if gates.has_runner_section(path):
-                before = gates.runner_section(path, await self.text(base.commit, path))
-                if before != gates.runner_section(path, await self.text(tree.commit, path)):
-                    changed.append(path)
+        for change in (c for c in changes if gates.has_runner_section(c.path)):
+            path = change.path
+            before = "" if change.status == "A" else await self.text(base.commit, path)
+            after = "" if change.status == "D" else await self.text(tree.commit, path)
+            if gates.runner_section(path, before) != gates.runner_section(path, after):
+                changed.append(path)
         return tuple(changed)
 
     async def _carried(self, start: TreeRef, commit: CommitId) -> TreeRef:

@@ -7,15 +7,17 @@ next transaction, each piece behind its own savepoint; none is answered before t
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from actors.journal.sqlite_connection import SqliteConnection, explained
 from orchestration.errors import StoreError
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 Work = Callable[[SqliteConnection], T]
 _MOST = 128
 """Pieces of work in one transaction."""
@@ -82,13 +84,18 @@ class GroupCommit:
             with explained(self._file):
                 connection = connect()
         except Exception as error:  # noqa: BLE001 - the thread's door: start() raises it
-            self._loop.call_soon_threadsafe(_fail, ready, error)
+            self._tell(_fail, ready, error)
             return
-        self._loop.call_soon_threadsafe(_succeed, ready)
+        self._tell(_succeed, ready)
         while jobs := self._take():
             self._perform(connection, [job for job in jobs if not job.waiter.cancelled()])
-            self._loop.call_soon_threadsafe(_settle, jobs)
+            self._tell(_settle, jobs)
         connection.close()
+
+    def _tell(self, callback: Callable[[Unpack[Ts]], None], *arguments: Unpack[Ts]) -> None:
+        # A loop that was closed has nobody left who waits; what was done stays done.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _take(self) -> list[_Job]:
         """Wait for a job and take all that wait with it; none once stopped."""

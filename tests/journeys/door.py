@@ -1,0 +1,142 @@
+"""The product as a person meets it: the `manta` command in a process of its own, on real Ray."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MANTA = str(Path(sys.executable).parent / "manta")
+PATIENCE_S = 180
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def of(self, kind: str) -> dict[str, Any]:
+        """The first JSON line of a kind."""
+        return next(line for line in self.lines if line["type"] == kind)
+
+
+class Door:
+    """A person's shell: one state directory, and an environment with nothing of ours in it."""
+
+    def __init__(self, place: Path, **more: str) -> None:
+        self.place = place
+        self.state = place / "state"
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "USER") if name in os.environ}
+        self.environment = {
+            **kept,
+            "HOME": str(place),
+            "MANTA_STATE_DIR": str(self.state),
+            "MANTA_CPUS": "8",
+            **more,
+        }
+
+    def manta(self, *arguments: str, stdin: str | None = None) -> Said:
+        done = subprocess.run(
+            [MANTA, *arguments],
+            cwd=self.place, env=self.environment, input=stdin,
+            capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+        )  # fmt: skip
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str) -> "Running":
+        return Running(
+            subprocess.Popen(
+                [MANTA, *arguments, "--json"],
+                cwd=self.place,
+                env=self.environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+            )
+        )
+
+    def processes(self, name: str) -> list[int]:
+        """Pids of this cluster's Ray actors whose title contains the name."""
+        keeper = json.loads((self.state / "cluster" / "address.json").read_text())["keeper_pid"]
+        return [pid for pid in family(keeper) if name in title(pid)]
+
+    def close(self) -> None:
+        self.manta("down")
+
+
+class Running:
+    """A command that is still going on, read line by line."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.seen: list[dict[str, Any]] = []
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.seen.append(json.loads(line))
+            yield self.seen[-1]
+
+    def until(self, **wanted: Any) -> dict[str, Any]:
+        """The next event with these values."""
+        for event in self.events():
+            if all(event.get(name) == value for name, value in wanted.items()):
+                return event
+        raise AssertionError(f"no event with {wanted}; stderr: {self.rest().err}")
+
+    def rest(self) -> Said:
+        """Everything up to the end."""
+        for _ in self.events():
+            pass
+        assert self.process.stderr is not None
+        code = self.process.wait(PATIENCE_S)
+        out = "\n".join(json.dumps(line) for line in self.seen)
+        return Said(code, out, self.process.stderr.read())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+def family(root: int) -> list[int]:
+    """A process, all below it, and all in sessions that those lead."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(folder.name)] = int(fields[1])
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found)
+
+
+def title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def kill(pid: int) -> None:
+    """SIGKILL a process that this test started, and wait until it is gone."""
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while title(pid) and time.monotonic() < deadline:
+        os.sched_yield()

@@ -1,0 +1,163 @@
+"""The delivery story in one process, with minds that are functions."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from actors.models.gateway import ModelReply, ModelRequest
+from orchestration.workflow.journal import RecordKind, RunStatus
+from tests.journeys.bench import (
+    RUN,
+    delivered,
+    finish,
+    minds,
+    plan,
+    says,
+    steady,
+    task,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def planned(*tasks: dict[str, object]):
+    """A steady mind with this plan."""
+
+    def mind(request: ModelRequest) -> ModelReply:
+        return plan(*tasks) if request.role == "architect" else steady(request)
+
+    return mind
+
+
+async def test_three_tasks_become_one_tested_branch(tmp_path: Path) -> None:
+    bench = minds(tmp_path, planned(task("red"), task("blue"), task("green", "red", "blue")))
+    outcome = await bench.drive(await bench.request())
+    delivery = delivered(outcome)
+    evidence = json.loads(await bench.journal.get_blob(delivery.evidence))
+    assert [t["task"]["id"] for t in evidence["tasks"]] == ["red", "blue", "green"]
+    assert evidence["final"]["exit_code"] == 0
+    assert all(
+        t["red"]["exit_code"] == 1 and t["green"]["exit_code"] == 0 for t in evidence["tasks"]
+    )
+
+
+async def test_a_comment_reaches_the_architect_in_the_same_sandbox(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role != "architect":
+            return steady(request)
+        heard.append(str(request.messages[1]["content"]))
+        return plan(task("blue" if "Call it blue" in heard[-1] else "red"))
+
+    bench = minds(tmp_path, mind)
+    waiting = await bench.drive(await bench.request("plan"))
+    assert (waiting.status, waiting.suspensions[0].label) == (RunStatus.SUSPENDED, "plan")
+    assert "Add red" in waiting.suspensions[0].payload
+    await bench.decide(answer="request-changes", comment="Call it blue")
+    assert "Add blue" in (await bench.drive()).suspensions[0].payload
+    await bench.decide(answer="approve")
+    assert delivered(await bench.drive()).summary.startswith("blue: Add blue")
+    records = await bench.journal.read(RUN, kinds=[RecordKind.SANDBOX])
+    used = {json.loads(r.body)["id"] for r in records if r.step_key.endswith("/plan")}
+    assert len(used) == 1
+
+
+async def test_an_edited_plan_is_the_one_that_is_built(tmp_path: Path) -> None:
+    bench = minds(tmp_path, planned(task("red")))
+    await bench.drive(await bench.request("plan"))
+    edited = {"summary": "Mine.", "tasks": [task("blue")]}
+    await bench.decide(answer="approve", edited=edited)
+    assert delivered(await bench.drive()).summary.startswith("blue: Add blue")
+
+
+async def test_a_rejected_plan_ends_the_run_and_says_by_whom(tmp_path: Path) -> None:
+    bench = minds(tmp_path, planned(task("red")))
+    await bench.drive(await bench.request("plan"))
+    await bench.decide(answer="reject", by="alice")
+    outcome = await bench.drive()
+    assert outcome.status is RunStatus.FAILED
+    assert outcome.error is not None
+    assert "rejected by alice" in outcome.error.what
+
+
+async def test_comments_on_the_delivery_start_another_round_on_top(tmp_path: Path) -> None:
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role != "architect":
+            return steady(request)
+        return plan(task("blue" if "Blue is missing" in str(request.messages) else "red"))
+
+    bench = minds(tmp_path, mind)
+    waiting = await bench.drive(await bench.request("delivery"))
+    assert "+def red()" in json.loads(waiting.suspensions[0].payload)["body"]
+    await bench.decide(answer="request-changes", comment="Blue is missing")
+    again = json.loads((await bench.drive()).suspensions[0].payload)["body"]
+    assert "+def red()" in again
+    assert "+def blue()" in again
+    await bench.decide(answer="approve")
+    assert len(delivered(await bench.drive()).summary.splitlines()) == 3
+
+
+async def test_a_test_that_does_not_fail_is_sent_back_with_the_reason(tmp_path: Path) -> None:
+    passing = "def test_red() -> None:\n    pass\n"
+
+    def mind(request: ModelRequest) -> ModelReply:
+        if "red#1/write_test" in request.conversation and request.turn == 1:
+            return says(("write", {"path": "tests/test_red.py", "content": passing}))
+        if "red#2/write_test" in request.conversation:
+            assert "tests/test_red.py" in str(request.messages[1]["content"])
+            assert "found wanting" in str(request.messages[1]["content"])
+        return plan(task("red")) if request.role == "architect" else steady(request)
+
+    bench = minds(tmp_path, mind)
+    assert delivered(await bench.drive(await bench.request()))
+
+
+async def test_code_that_touches_a_frozen_test_never_passes(tmp_path: Path) -> None:
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "coder" and "write_code" in request.conversation and request.turn == 1:
+            cheat = "printf 'def test_red():\\n    pass\\n' > tests/test_red.py"
+            return says(("run", {"command": cheat}))
+        return plan(task("red")) if request.role == "architect" else steady(request)
+
+    bench = minds(tmp_path, mind)
+    outcome = await bench.drive(await bench.request(repairs=2))
+    assert outcome.status is RunStatus.FAILED
+    assert outcome.error is not None
+    assert (outcome.error.name, outcome.error.exit_code) == ("CircuitBreakerOpen", 4)
+    assert "tests/test_red.py" in (outcome.error.result or "")
+
+
+async def test_a_blocking_finding_goes_to_the_coder_and_is_looked_at_again(tmp_path: Path) -> None:
+    finding = {"file": "wordkit/red.py", "line": 5, "severity": "high", "why": "Shouts.", "fix": ""}
+
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "reviewer" and "green#1" in request.conversation:
+            return finish(approved=False, summary="No.", findings=[finding])
+        if "green#2/write_code" in request.conversation and request.turn == 1:
+            assert "[reviewer, high] wordkit/red.py:5: Shouts." in str(request.messages[1])
+            return says(
+                (
+                    "edit",
+                    {
+                        "path": "wordkit/red.py",
+                        "edits": [{"old": '"""red."""', "new": '"""Red."""'}],
+                    },
+                )
+            )
+        return plan(task("red")) if request.role == "architect" else steady(request)
+
+    bench = minds(tmp_path, mind)
+    evidence = json.loads(
+        await bench.journal.get_blob(delivered(await bench.drive(await bench.request())).evidence)
+    )
+    assert evidence["tasks"][0]["review"]["approved"] is True
+
+
+async def test_the_repository_is_rebuilt_from_bundles_when_it_is_lost(tmp_path: Path) -> None:
+    bench = minds(tmp_path, planned(task("red")))
+    await bench.drive(await bench.request("delivery"))
+    bench.forget_repositories()
+    await bench.decide(answer="approve")
+    assert delivered(await bench.drive())
