@@ -192,3 +192,31 @@ async def test_nothing_of_home_or_tmp_reaches_the_host_or_the_next_owner(
     other = await provider.create(SandboxSpec())
     assert not (await other.exec("cat ~/.bashrc", timeout_s=9)).ok
     assert not (await other.exec("cat /tmp/left", timeout_s=9)).ok
+
+
+def _uids(token: str) -> set[int]:
+    """Who runs these processes, as this machine sees it."""
+    found: set[int] = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(f"sleep\0{token}\0".encode()):
+                found.add(path.stat().st_uid)
+        except OSError:
+            continue
+    return found
+
+
+async def test_no_process_inside_is_root_outside_and_each_sandbox_is_somebody_else(
+    provider: LocalProvider, sandbox: Sandbox
+) -> None:
+    token = a_number()
+    other = await provider.create(SandboxSpec())
+    for box in (sandbox, other):
+        await box.spawn(["sleep", token])
+    await seen(f"sleep\0{token}\0", start=True, count=2)
+    if os.geteuid() == 0:
+        assert 0 not in _uids(token)
+        assert len(_uids(token)) == 2
+    else:
+        assert _uids(token) == {os.geteuid()}
+    assert b"uid=1000" in (await sandbox.exec(["id"], timeout_s=9)).stdout
