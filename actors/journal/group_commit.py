@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple
 
 from actors.journal.sqlite_connection import SqliteConnection, explained
 from orchestration.errors import StoreError
@@ -92,7 +92,7 @@ class GroupCommit:
             self._tell(_settle, jobs)
         connection.close()
 
-    def _tell(self, callback: Callable[[Unpack[Ts]], None], *arguments: Unpack[Ts]) -> None:
+    def _tell(self, callback: Callable[[*Ts], None], *arguments: *Ts) -> None:
         # A loop that was closed has nobody left who waits; what was done stays done.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from actors.journal.sqlite import SqliteJournal
+from actors.journal.state_directory import prepare
 from orchestration.errors import StoreError
 from tests.actors.journal.writer_process import NOTE, RUN
 
@@ -34,7 +35,7 @@ def _start(directory: Path, mode: str, prefix: Sequence[str] = ()) -> subprocess
 def _killed_after(writer: subprocess.Popen[str], lines: int) -> list[int]:
     """Kill a writer once it has acknowledged so much; all it acknowledged, in the end."""
     assert writer.stdout is not None
-    assert writer.stdout.readline() == "ready\n"
+    assert writer.stdout.readline() == "ready\n", writer.communicate()
     acknowledged = [int(writer.stdout.readline()) for _ in range(lines)]
     writer.send_signal(signal.SIGKILL)
     rest, _ = writer.communicate()
@@ -90,7 +91,7 @@ async def test_of_rival_processes_one_writes_and_the_others_name_it(tmp_path: Pa
     writers = [_start(tmp_path / "state", "1") for _ in range(3)]
     said = {writer.pid: writer.stdout.readline() for writer in writers if writer.stdout}
     owners = [pid for pid, line in said.items() if line == "ready\n"]
-    assert len(owners) == 1
+    assert len(owners) == 1, [writer.communicate() for writer in writers]
     for writer in writers:
         if writer.pid in owners:
             assert len(_acknowledged(writer)) >= 20
@@ -142,7 +143,7 @@ def foreign_directory(open_directory: Path) -> Iterator[Path]:
     open_directory.chmod(0o755)
 
 
-async def test_a_directory_without_write_permission_is_named(foreign_directory: Path) -> None:
+def test_a_directory_without_write_permission_is_named(foreign_directory: Path) -> None:
     with pytest.raises(StoreError, match="cannot be written: Permission denied") as refused:
-        await SqliteJournal(foreign_directory / "state").open()
+        prepare(foreign_directory / "state")
     assert "make it writable" in refused.value.fix
