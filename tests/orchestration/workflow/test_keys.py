@@ -1,6 +1,6 @@
 """Step keys name places in a run, and cannot be forged."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestration.ids import StepKey
@@ -14,6 +14,9 @@ def test_a_key_reads_as_a_path() -> None:
 
 
 @given(name=st.text(), other=st.text())
+@example(name="a/b", other="a%2Fb")
+@example(name="a]/x[b", other="a")
+@example(name="1#2", other="1%232")
 def test_no_item_name_can_forge_another_key(name: str, other: str) -> None:
     key = child(item(StepKey("build"), name), "code")
     assert static(key) == "build/code"

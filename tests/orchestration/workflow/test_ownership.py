@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from orchestration.clock import ManualClock
+from orchestration.clock import Clock, ManualClock, SystemClock
 from orchestration.errors import (
     ConflictError,
     NotFoundError,
@@ -156,14 +156,18 @@ async def create(stage: Stage, flow: Flow[int, int]) -> None:
     )
 
 
-async def test_an_owner_whose_loop_was_blocked_past_its_lease_acts_no_more(gate: Gate) -> None:
-    """The loop stands still for longer than the lease; meanwhile another process takes over."""
-    stage = Stage()
+@pytest.mark.parametrize("clock", [SystemClock(), ManualClock()])
+async def test_an_owner_whose_loop_was_blocked_past_its_lease_acts_no_more(clock: Clock) -> None:
+    """The loop stands still for longer than the lease; meanwhile another process takes over.
+
+    The manual clock stands for a wall clock that was set back meanwhile.
+    """
+    stage = Stage(clock)
     effects: list[str] = []
 
     async def blocking(value: int, ctx: StepContext) -> int:
         time.sleep(0.05)  # noqa: ASYNC251 - the fault under test
-        await stage.journal.claim(RUN, "other")
+        await stage.journal.claim(RUN, "other", take_over=True)
         await ctx.effect("mail", lambda: note(effects), int)
         return value
 
@@ -401,3 +405,17 @@ async def test_a_cancel_left_by_a_dead_owner_is_obeyed_by_the_next(stage: Stage)
     outcome = await stage.resume(flow)
     assert outcome.status is RunStatus.CANCELLED
     assert await stage.done() == []
+
+
+async def test_of_many_resumers_at_once_exactly_one_drives(stage: Stage, gate: Gate) -> None:
+    flow = gated(gate)
+    await create(stage, flow)
+    engines = [stage.engine(f"owner-{n}") for n in range(4)]
+    tasks = [asyncio.create_task(engine.resume(flow, RUN)) for engine in engines]
+    await settle()
+    gate.open.set()
+    done, _ = await asyncio.wait(tasks)
+    errors = [task.exception() for task in done if task.exception() is not None]
+    assert [type(error) for error in errors] == [RunOwnedError] * 3
+    assert gate.entered == 1
+    assert (await outcome_of(stage.journal, flow, RUN)).output == 6

@@ -294,3 +294,58 @@ async def test_cancel_cuts_backoff_and_sleep_short(clock: ManualClock, stage: St
     await clock.advance(2)
     outcome = await task
     assert outcome.status is RunStatus.CANCELLED
+
+
+async def test_failures_are_counted_anew_after_an_answer(clock: ManualClock, stage: Stage) -> None:
+    luck = iter([OSError("1"), OSError("2"), None, OSError("3"), OSError("4"), None])
+
+    async def moody(value: int, ctx: StepContext) -> int:
+        if (error := next(luck)) is not None:
+            raise error
+        if ctx.answer is None:
+            ctx.suspend(Suspension(label="gate", payload="{}"))
+        return value
+
+    flow = Workflow("w", int).then(step(moody, retry=Retry(attempts=3, delay_s=0))).commit()
+    await on_manual_clock(clock, stage.start(flow, 1), seconds=5)
+    await stage.answer(flow, "true")
+    outcome = await on_manual_clock(clock, stage.resume(flow), seconds=5)
+    assert outcome.output == 1
+
+
+async def test_a_deadline_that_no_longer_counts_does_not_cut_a_backoff_short(
+    clock: ManualClock, stage: Stage
+) -> None:
+    called: list[float] = []
+
+    async def moody(value: int, ctx: StepContext) -> int:
+        called.append(clock.now())
+        if ctx.answer is None:
+            deadline = clock.now() + 10
+            ctx.suspend(Suspension(label="gate", payload="{}", deadline=deadline, default="1"))
+        if len(called) == 2:
+            raise OSError("once")
+        return value
+
+    async def slow(value: int) -> int:
+        await clock.sleep(200)
+        return value
+
+    patient = step(moody, retry=Retry(attempts=2, delay_s=100, max_delay_s=100))
+    flow = Workflow("w", int).parallel(patient, slow).commit()
+    task = asyncio.create_task(stage.start(flow, 1))
+    await settle()
+    await clock.advance(2)
+    await stage.answer(flow, "2")
+    await clock.advance(300)
+    await task
+    assert called[2] - called[1] == 100
+
+
+async def test_no_task_is_left_when_a_run_has_ended(clock: ManualClock, stage: Stage) -> None:
+    before = asyncio.all_tasks()
+    quick = step(add_one, timeout_s=1000, total_s=2000)
+    flow = Workflow("w", int).then(quick).parallel(step(hangs, timeout_s=5), fails).commit()
+    await on_manual_clock(clock, stage.start(flow, 1), seconds=20)
+    await settle()
+    assert asyncio.all_tasks() == before

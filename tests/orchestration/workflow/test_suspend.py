@@ -353,3 +353,54 @@ async def test_a_deadline_without_a_default_only_informs() -> None:
     flow = gate_until(clock, 30, None)
     outcome = await on_manual_clock(clock, stage.start(flow, 1), seconds=70)
     assert outcome.status is RunStatus.SUSPENDED
+
+
+async def test_a_label_may_be_used_again_once_it_was_answered(stage: Stage) -> None:
+    body = Workflow("body", int).then(gate).commit()
+    flow = Workflow("w", int).dountil(body, lambda v: v.iteration == 3, at_most=3).commit()
+    outcome = await stage.start(flow, 0)
+    for _ in range(3):
+        assert [s.label for s in outcome.suspensions] == ["gate"]
+        await stage.answer(flow, '{"approved": true, "bonus": 1}')
+        outcome = await stage.resume(flow)
+    assert outcome.output == 3
+
+
+async def test_a_label_answered_in_one_drive_may_be_used_again_in_it(stage: Stage) -> None:
+    """Both questions are asked while another arm keeps the run driven."""
+    go = asyncio.Event()
+
+    async def slow(value: int) -> int:
+        await go.wait()
+        return value
+
+    more = step(ask, id="more", answers=Verdict)
+    asking = Workflow("asking", int).then(gate).then(more).commit()
+    flow = Workflow("w", int).parallel(slow, asking).commit()
+    task = asyncio.create_task(stage.start(flow, 3))
+    await settle()
+    for number in (1, 2):
+        while len(await stage.facts(RecordKind.SUSPENDED)) < number:
+            seq = (await stage.journal.info(RUN)).seq
+            assert await stage.journal.wait(RUN, after=seq, timeout_s=5)
+        await stage.answer(flow, '{"approved": true, "bonus": 1}')
+    go.set()
+    assert (await task).output == {"slow": 3, "asking": 5}
+
+
+async def test_a_question_whose_workflow_bailed_is_closed(stage: Stage) -> None:
+    async def enough(value: int, ctx: StepContext) -> int:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        ctx.bail(value)
+
+    inner = (
+        Workflow("inner", int)
+        .parallel(step(ask, id="first"), enough)
+        .map(len, returns=int)
+        .commit()
+    )
+    flow = Workflow("w", int).then(inner).then(gate).commit()
+    outcome = await stage.start(flow, 3)
+    assert [s.step_key for s in outcome.suspensions] == ["ask"]
+    assert await open_suspensions(stage.journal, RUN) == outcome.suspensions

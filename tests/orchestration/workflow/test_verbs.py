@@ -12,7 +12,8 @@ from orchestration.workflow.facts import Collected
 from orchestration.workflow.journal import RecordKind, RunStatus
 from orchestration.workflow.shape import LoopView
 from orchestration.workflow.step import StepContext, Suspension
-from tests.orchestration.workflow.stage import Stage, add_one, double, fails
+from tests.orchestration.workflow.stage import RUN, Stage, add_one, double, fails
+from tests.orchestration.workflow.test_any_history import cut
 
 
 async def test_then_hands_each_output_to_the_next_step(stage: Stage) -> None:
@@ -437,3 +438,71 @@ async def test_large_payloads_live_in_the_blob_table_once(stage: Stage) -> None:
     assert len(outcome.output) == 100_000
     assert max(len(record.body) for record in await stage.facts()) < 500
     assert len(stage.journal._blobs) == 1  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_step_that_was_about_to_start_in_a_failing_block_never_does(stage: Stage) -> None:
+    ran: list[int] = []
+
+    async def never(value: int) -> int:
+        ran.append(value)
+        return value
+
+    async def breaks(value: int) -> int:
+        raise ValueError("broken")
+
+    arm = Workflow("arm", int).then(add_one).then(never).commit()
+    outcome = await stage.start(Workflow("w", int).parallel(arm, breaks).commit(), 1)
+    assert outcome.status is RunStatus.FAILED
+    assert ran == []
+
+
+async def test_an_outer_loop_sees_the_result_of_an_inner_one(stage: Stage) -> None:
+    inner = Workflow("inner", int).then(add_one).commit()
+    body = Workflow("body", int).dountil(inner, lambda v: v.iteration == 2, at_most=2).commit()
+    seen: list[dict[str, object]] = []
+
+    def until(view: LoopView[int]) -> bool:
+        seen.append(dict(view.results))
+        return True
+
+    await stage.start(Workflow("w", int).dountil(body, until, at_most=1).commit(), 0)
+    assert seen == [{"inner": 2, "body": 2}]
+
+
+async def test_an_output_that_would_have_to_be_converted_is_refused(stage: Stage) -> None:
+    async def nearly(value: int) -> int:
+        return "3"  # type: ignore[return-value] # pyright: ignore
+
+    outcome = await stage.start(Workflow("w", int).then(nearly).commit(), 1)
+    assert outcome.status is RunStatus.FAILED
+
+
+def size(value: str) -> int:
+    return len(value)
+
+
+async def test_large_values_are_fetched_when_a_resumed_run_needs_them(stage: Stage) -> None:
+    async def grow(value: str) -> str:
+        return value + "x" * 40_000
+
+    async def same(value: str) -> str:
+        return value
+
+    flow = (
+        Workflow("w", str)
+        .dountil(grow, lambda v: len(v.output) > 100_000, at_most=5)
+        .branch((lambda v: len(v) > 100_000, step(grow, id="once_more")), default=same)
+        .map(lambda v: [v, v + "!"], returns=list[str])
+        .foreach(step(same, id="each"), key=lambda v: str(len(v)))
+        .map(lambda vs: vs[1], returns=str)
+        .map(size)
+        .commit()
+    )
+    outcome = await stage.start(flow, "y" * 40_000)
+    assert outcome.output == 160_001
+    records = await stage.journal.read(RUN)
+    assert max(len(record.body) for record in records) < 1000
+    for at in range(1, len(records)):
+        again = await cut(records, at, flow)
+        again.journal._blobs = stage.journal._blobs  # pyright: ignore[reportPrivateUsage]
+        assert (await again.resume(flow)).output == outcome.output
