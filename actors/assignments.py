@@ -43,6 +43,10 @@ class CodeJob(Frozen):
     feedback: tuple[str, ...] = ()
     tests: dict[str, str] = Field(default_factory=dict[str, str])
     """Frozen test files and their text; empty while they are being written."""
+    files: dict[str, str] = Field(default_factory=dict[str, str])
+    """Existing files that the part is expected to change, and their text."""
+    builds_on: tuple[str, ...] = ()
+    """Titles of the tasks that it builds on."""
     others: tuple[str, ...] = ()
     """Titles of the tasks that do the rest of the request."""
 
@@ -67,6 +71,7 @@ class ExamineJob(Frozen):
     """Lines that the change adds: path -> line number -> text."""
     red: TestReport
     green: TestReport
+    builds_on: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
 

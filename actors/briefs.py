@@ -99,7 +99,7 @@ def examine_text(job: ExamineJob) -> str:
             told(job.brief),
             f"# The task: {job.task.title}\n\n{job.task.description}",
             f"It is done when\n{listed(job.task.acceptance)}",
-            others_text(job.others),
+            others_text(job.builds_on, job.others),
             "# The evidence\n\nThese tests of the change failed without its code, as they must:\n"
             f"{failures(job.red)}\n"
             f"With it, `{job.green.command}` ended with exit code {job.green.exit_code}.",
@@ -109,8 +109,11 @@ def examine_text(job: ExamineJob) -> str:
     )
 
 
-def others_text(others: Sequence[str]) -> str:
-    """What is none of this task's business."""
-    if not others:
-        return "This task is the whole of the request."
-    return f"Other tasks do the rest of the request; leave it to them:\n{listed(others)}"
+def others_text(builds_on: Sequence[str], others: Sequence[str]) -> str:
+    """What is there to build on, and what is none of this task's business."""
+    parts: list[str] = []
+    if builds_on:
+        parts.append(f"Built and merged already; rely on it:\n{listed(builds_on)}")
+    if others:
+        parts.append(f"Other tasks do the rest of the request; leave it to them:\n{listed(others)}")
+    return "\n\n".join(parts) or "This task is the whole of the request."

@@ -17,8 +17,8 @@ PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
 
 
 GIT_SECONDS = 60.0
-TESTS_SHOWN = 24_000
-"""Characters of frozen tests shown in the task."""
+TEXT_SHOWN = 16_000
+"""Characters of files shown in the task, of tests and of others."""
 
 
 class Written(Frozen):
@@ -72,11 +72,12 @@ TEST_PHASE = """# Your part: the test, and only the test
 Another step writes the code. Write tests that show that it is missing.
 
 - Put them into a new test file where the repository's layout allows: other tasks may be worked on
-  at the same time. Touch nothing but tests.
-- Cover each acceptance criterion. The new tests must run and fail now because the behaviour is
-  missing (a failed assertion, or a name that does not exist yet), not because of a mistake in the
-  test. Import names that do not exist yet inside the tests that need them, so that each test
-  fails by itself.
+  at the same time. Touch nothing but tests, whatever the description says of code.
+- Cover each acceptance criterion. Every new test function must run and fail now because the
+  behaviour is missing: by a failed assertion, by the error that the task is about, or by a name
+  that does not exist yet. What holds already may be pinned beside it, in the same function.
+- Import names that do not exist yet inside the tests that need them, so that each test fails by
+  itself and not the whole file.
 - Tests that passed before must still pass. Do not skip, and do not expect failure.
 - Run them, see them fail for the right reason, then call `finish`."""
 
@@ -85,7 +86,8 @@ CODE_PHASE = """# Your part: the code that makes the frozen tests pass
 The tests below are in the workspace already. They failed without the code, and are frozen now: any
 change to them, or to other tests, fails the task.
 
-- Change what the task needs, docs and changelog included where the repository keeps them.
+- Change what the task needs; docs and changelog too where the repository keeps them, unless the
+  task says otherwise. Whatever the description says of tests is done.
 - Run the whole suite before you call `finish`: everything that passed before must still pass."""
 
 MERGING = """# Other work was merged meanwhile
@@ -100,11 +102,13 @@ def task_text(job: CodeJob, phase: str, conflicts: tuple[str, ...]) -> str:
         f"# The task: {job.task.title}\n\n{job.task.description}",
         f"It is done when\n{listed(job.task.acceptance)}",
         expected_files(job),
-        others_text(job.others),
+        others_text(job.builds_on, job.others),
         told(job.brief),
     ]
     if job.tests:
-        parts.append(f"# The frozen tests\n\n{tests_text(job.tests)}")
+        parts.append(f"# The frozen tests\n\n{texts(job.tests)}")
+    if job.files:
+        parts.append(f"# Files expected to change, as they are now\n\n{texts(job.files)}")
     if job.upstream is not None:
         parts.append(MERGING.format(state=merge_state(conflicts)))
     if job.feedback:
@@ -121,11 +125,11 @@ def expected_files(job: CodeJob) -> str:
     return f"Files expected to change: {', '.join(wanted)}" if wanted else ""
 
 
-def tests_text(tests: dict[str, str]) -> str:
-    """The frozen tests, or only their names where they are long."""
-    if sum(map(len, tests.values())) > TESTS_SHOWN:
-        return f"Read them first: {', '.join(tests)}"
-    return "\n\n".join(f"`{path}`\n```\n{text}\n```" for path, text in tests.items())
+def texts(files: dict[str, str]) -> str:
+    """Files in full, or only their names where they are long."""
+    if sum(map(len, files.values())) > TEXT_SHOWN:
+        return f"Read them first: {', '.join(files)}"
+    return "\n\n".join(f"`{path}`\n```\n{text}\n```" for path, text in files.items())
 
 
 def merge_state(conflicts: tuple[str, ...]) -> str:

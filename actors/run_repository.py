@@ -53,6 +53,12 @@ class RunRepository:
         paths = [c.path for c in patch.changes if c.status != "D" and c.new_mode.startswith("100")]
         return {path: await self.text(tree.commit, path) for path in paths}
 
+    async def present(self, tree: TreeRef, paths: Sequence[str], *, tests: bool) -> dict[str, str]:
+        """Those of the paths that exist as plain files and are tests, or are none."""
+        there = {f.path for f in await self.files(tree) if f.mode.startswith("100")}
+        wanted = [p for p in paths if p in there and gates.is_test_path(p) is tests]
+        return {path: await self.text(tree.commit, path) for path in wanted}
+
     async def diff(self, base: TreeRef, tree: TreeRef) -> str:
         await self.hold(base)
         await self.hold(tree)

@@ -90,7 +90,7 @@ class Team:
     # --- building ------------------------------------------------------------------------------
 
     async def begin(self, assigned: Assigned, ctx: StepContext, /) -> Work:
-        return Work(task=assigned.task, others=assigned.others, base=self._head)
+        return Work(**dict(assigned), base=self._head)
 
     async def write_test(self, work: Work, ctx: StepContext, /) -> Patch:
         job = CodeJob(
@@ -98,6 +98,8 @@ class Team:
             task=work.task,
             tree=work.base,
             feedback=work.feedback,
+            files=await self.repository.present(work.base, work.task.files, tests=True),
+            builds_on=work.builds_on,
             others=work.others,
         )
         async with self.pools.coders.lease() as coder:
@@ -118,6 +120,8 @@ class Team:
             upstream=upstream,
             feedback=work.feedback,
             tests=await self.repository.texts(work.test),
+            files=await self.repository.present(start, work.task.files, tests=False),
+            builds_on=work.builds_on,
             others=work.others,
         )
         async with self.pools.coders.lease() as coder:
@@ -239,6 +243,7 @@ class Team:
             added=await self.repository.added_lines(work.base, patch.tree),
             red=red,
             green=green,
+            builds_on=work.builds_on,
             others=work.others,
         )
 

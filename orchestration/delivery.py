@@ -185,7 +185,12 @@ def tasks_of(dossier: Dossier) -> list[Assigned]:
     """This round's tasks."""
     tasks = dossier.plan.tasks if dossier.plan else ()
     return [
-        Assigned(task=task, others=tuple(t.title for t in tasks if t is not task)) for task in tasks
+        Assigned(
+            task=task,
+            builds_on=tuple(t.title for t in tasks if t.id in task.after),
+            others=tuple(t.title for t in tasks if t.id not in {task.id, *task.after}),
+        )
+        for task in tasks
     ]
 
 

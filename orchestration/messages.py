@@ -262,6 +262,8 @@ class Assigned(Frozen):
     """A task as it is handed out."""
 
     task: CodeTask
+    builds_on: tuple[str, ...] = ()
+    """Titles of the tasks that it builds on."""
     others: tuple[str, ...] = ()
     """Titles of the tasks that do the rest of the request."""
 
@@ -270,6 +272,7 @@ class Work(Frozen):
     """One task on its way round the loop. Each step returns it with more filled in."""
 
     task: CodeTask
+    builds_on: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     base: TreeRef
     """The integration branch when the task began, or was last brought up to date."""

@@ -41,7 +41,8 @@ _READY = "echo $$; read _"
 """What the frame's holder runs: its pid (the host's numbering), then wait to be let go."""
 _JOIN = (
     "ulimit -c 0; ulimit -n 65536 2>/dev/null || ulimit -n $(ulimit -Hn); ulimit -f $1; shift; "
-    'n=$1; shift; while [ $n -gt 0 ]; do echo 0 > "$1"; shift; n=$((n - 1)); done; exec "$@"'
+    'n=$1; shift; while [ $n -gt 0 ]; do echo 0 > "$1" || exit 125; shift; n=$((n - 1)); done; '
+    'exec "$@"'
 )
 """Before anything else: limits, then the control groups, then the rest."""
 _FIRST = '(exec "$@"); exit $?'

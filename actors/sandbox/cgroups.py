@@ -7,8 +7,11 @@ Where nothing can be made the caller gets an empty `Groups` and says so in its c
 
 import contextlib
 import os
+import secrets
 import signal
+import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,31 +72,31 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _parents() -> dict[str, Path]:
-    """Where groups can be made: controller -> directory."""
-    own = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in _lines(_OWN)}
+def parents(mounts: Sequence[str], groups: Sequence[str]) -> dict[str, Path]:
+    """Where groups can be made, controller by controller.
+
+    `mounts` are lines of /proc/self/mountinfo, `groups` of /proc/self/cgroup.
+    """
+    own = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in groups}
     found: dict[str, Path] = {}
-    for line in _lines(_MOUNTS):
+    for line in mounts:
         left, _, right = line.partition(" - ")
         root, point = left.split()[3:5]
         kind, _, options = right.split(" ", 2)
         if kind == "cgroup":
-            names = next((key for key in own if key and set(key.split(",")) <= _set(options)), "")
+            mounted = set(options.replace(" ", ",").split(","))
+            names = next((key for key in own if key and set(key.split(",")) <= mounted), "")
             for name in {"memory", "pids", "cpu"} & set(names.split(",")):
                 found[name] = _below(point, root, own[names])
         elif kind == "cgroup2" and "" in own:
             beside = _below(point, root, own[""]).parent
-            for name in _words(beside / "cgroup.subtree_control"):
+            for name in " ".join(_lines(beside / "cgroup.subtree_control")).split():
                 found.setdefault(name, beside)
     return found
 
 
-def _set(options: str) -> set[str]:
-    return set(options.replace(" ", ",").split(","))
-
-
-def _words(path: Path) -> list[str]:
-    return " ".join(_lines(path)).split()
+def _parents() -> dict[str, Path]:
+    return parents(_lines(_MOUNTS), _lines(_OWN))
 
 
 def _below(point: str, root: str, own: str) -> Path:
@@ -157,7 +160,13 @@ def _apply(path: Path, values: tuple[tuple[str, str], ...]) -> None:
 
 
 def available() -> Groups:
-    """What can be made here, tried once and given back."""
-    groups = make(f"probe-{os.getpid()}", SandboxLimits())
+    """What can be made and joined here, tried once and given back; blocking, a few ms."""
+    groups = make(f"probe-{os.getpid()}-{secrets.token_hex(4)}", SandboxLimits())
+    joined = all(_joins(door) for door in groups.doors)
     groups.remove()
-    return groups
+    return groups if joined else Groups()
+
+
+def _joins(door: str) -> bool:
+    argv = ["/bin/sh", "-c", 'echo 0 > "$1"', "sh", door]
+    return subprocess.run(argv, check=False, capture_output=True, env={}).returncode == 0

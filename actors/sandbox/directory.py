@@ -243,7 +243,8 @@ class DirectorySandbox:
         await asyncio.to_thread(self._store.remove, self._record)
 
     def close(self) -> None:
-        """Let go of it without ending it: somebody else may connect."""
+        """Let go of it without ending it: somebody else may connect. This handle is done."""
+        self._gone = True
         for door in self._doors:
             door.close()
         self._files.close()
@@ -281,7 +282,7 @@ class DirectoryProvider:
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         if spec.egress and not self.capabilities.egress_allowlist:
-            raise SandboxUnavailableError(
+            raise UnsupportedError(
                 f"the level {self.level} cannot open the network to {', '.join(spec.egress)}",
                 "leave `egress` empty, or choose a level that can",
             )

@@ -291,4 +291,6 @@ class InMemoryProvider:
         return ended
 
     async def close(self) -> None:
+        for sandbox in self.sandboxes.values():
+            await sandbox.terminate()
         self.sandboxes.clear()

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from actors.sandbox import cgroups, seccomp
@@ -106,18 +107,29 @@ def _is_first(pid: int) -> bool:
     return any(line.startswith("NSpid:") and line.split()[2:3] == ["1"] for line in lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all sandboxes of one provider stand on."""
+
+    root: Path
+    tools: Tools
+    toolchains: tuple[str, ...]
+    dial: Dial
+    grouped: bool
+    """Whether control groups can be made and joined here."""
+
+
 class LocalEnclosure:
     """Bubblewrap around one sandbox."""
 
-    def __init__(
-        self, record: Record, root: Path, tools: Tools, toolchains: Sequence[str], dial: Dial
-    ) -> None:
+    def __init__(self, record: Record, ground: Ground) -> None:
         self._record = record
-        self._root = root
-        self._tools = tools
-        wanted = (*toolchains, *record.spec.toolchains)
-        self._toolchains = checked_toolchains(wanted, hidden=root)
-        self._proxy = Proxy(record.spec.egress, record.home / "egress.jsonl", dial)
+        self._root = ground.root
+        self._tools = ground.tools
+        self._grouped = ground.grouped
+        wanted = (*ground.toolchains, *record.spec.toolchains)
+        self._toolchains = checked_toolchains(wanted, hidden=ground.root)
+        self._proxy = Proxy(record.spec.egress, record.home / "egress.jsonl", ground.dial)
         proxied = proxy_environment() if record.spec.egress else {}
         self._environment = environment({**proxied, **record.spec.env}, wanted)
         self._opening = asyncio.Lock()
@@ -128,7 +140,8 @@ class LocalEnclosure:
     async def _opened(self) -> Frame:
         async with self._opening:
             if self._frame is None:
-                self._groups = cgroups.make(self._record.id, self._record.spec.limits)
+                if self._grouped:
+                    self._groups = cgroups.make(self._record.id, self._record.spec.limits)
                 frame = await asyncio.to_thread(
                     open_frame, self._tools, self._record, self._root, self._toolchains
                 )
@@ -216,11 +229,9 @@ class LocalWalls:
     level: Level = "local"
 
     def __init__(self, root: Path, toolchains: Sequence[str], dial: Dial) -> None:
-        self._dial = dial
-        self._root = root.absolute()
-        self._toolchains = tuple(toolchains)
-        self._tools = find_tools()
         groups = cgroups.available()
+        place = root.absolute()
+        self._ground = Ground(place, find_tools(), tuple(toolchains), dial, bool(groups.paths))
         self.separate_owner = os.geteuid() == 0
         self.capabilities = Capabilities(
             egress_off=True,
@@ -233,7 +244,7 @@ class LocalWalls:
         )
 
     def enclosure(self, record: Record) -> LocalEnclosure:
-        return LocalEnclosure(record, self._root, self._tools, self._toolchains, self._dial)
+        return LocalEnclosure(record, self._ground)
 
     async def doctor(self, provider: SandboxProvider) -> list[Check]:
         return await examine(provider)

@@ -198,6 +198,6 @@ def _told(path: str, edited: Edited) -> str:
         after = max(after, last)
     count = len(edited.touched)
     already = f", {edited.already} already applied" if edited.already else ""
-    body = cap("\n".join(parts), _SHOWN_CHANGE)
+    body = cap("\n     ...\n".join(parts), _SHOWN_CHANGE)
     head = f"{path}: {count} replacement{'s' * (count != 1)}{already}."
     return f"{head}\n{body}"

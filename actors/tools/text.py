@@ -41,13 +41,17 @@ def decode(data: bytes) -> str:
     return neutralise(data.decode("utf-8", errors="replace"))
 
 
+SLACK = 1.2
+"""How far a text may go beyond its cap before something is left out: a little gap costs more."""
+
+
 def cap(text: str, limit: int, hint: str = "") -> str:
     """Head and tail of a text longer than `limit` characters, saying how much is left out.
 
     The tail gets two thirds: errors and summaries stand at the end. Cuts fall on line ends where
     one is near.
     """
-    if len(text) <= limit:
+    if len(text) <= limit * SLACK:
         return text
     head, tail = text[: limit // 3], text[-(limit - limit // 3) :]
     if (end := head.rfind("\n")) > len(head) // 2:

@@ -50,7 +50,7 @@ def test_independent_tasks_are_worked_on_at_the_same_time(door: Door) -> None:
     writing = [
         (line["task"], line["status"])
         for line in said.lines
-        if line.get("step") == "write_test" and line["type"] == "step"
+        if line.get("step") == "write_test" and line.get("kind") == "step"
     ]
     assert sorted(writing[:2]) == [("reading-time", "started"), ("top-words", "started")]
     began = [task for task, status in writing if status == "started"]
@@ -61,6 +61,6 @@ def test_independent_tasks_are_worked_on_at_the_same_time(door: Door) -> None:
 def test_a_second_run_remembers_the_lessons_of_the_first(door: Door) -> None:
     door.manta("demo")
     said = door.manta("demo", "--json")
-    notes = [line["text"] for line in said.lines if line["type"] == "note"]
+    notes = [line["text"] for line in said.lines if line.get("kind") == "note"]
     assert any("pieces recalled" in text for text in notes)
     assert said.code == 0

@@ -55,7 +55,7 @@ def run_until(door: Door, repository: Path, run_id: str, **wanted: str) -> Runni
 
 
 def test_a_coder_killed_in_mid_task(door: Door, wordkit: Path, undisturbed: str) -> None:
-    running = run_until(door, wordkit, "kill-coder", type="turn", step="write_code")
+    running = run_until(door, wordkit, "kill-coder", kind="turn", step="write_code")
     coders = door.processes("ray::coder")
     assert coders
     for pid in coders:
@@ -66,7 +66,7 @@ def test_a_coder_killed_in_mid_task(door: Door, wordkit: Path, undisturbed: str)
 
 
 def test_the_supervisor_killed_in_mid_run(door: Door, wordkit: Path, undisturbed: str) -> None:
-    running = run_until(door, wordkit, "kill-supervisor", type="turn", step="write_code")
+    running = run_until(door, wordkit, "kill-supervisor", kind="turn", step="write_code")
     (pid,) = door.processes("ray::supervisor:kill-supervisor")
     kill(pid)
     said = running.rest()
@@ -75,7 +75,7 @@ def test_the_supervisor_killed_in_mid_run(door: Door, wordkit: Path, undisturbed
 
 
 def test_the_driver_killed_in_mid_run(door: Door, wordkit: Path, undisturbed: str) -> None:
-    running = run_until(door, wordkit, "kill-driver", type="turn", step="write_code")
+    running = run_until(door, wordkit, "kill-driver", kind="turn", step="write_code")
     running.kill()
     said = door.manta("watch", "kill-driver", "--json")
     assert said.code == 0, said.err
@@ -96,7 +96,7 @@ def test_of_two_resumers_one_works_and_the_other_hears_who_owns_the_run(
 
 
 def test_a_stopped_job_cancels_its_run(door: Door, wordkit: Path) -> None:
-    running = run_until(door, wordkit, "stop-job", type="turn", step="write_test")
+    running = run_until(door, wordkit, "stop-job", kind="turn", step="write_test")
     running.process.terminate()
     said = running.rest()
     assert said.code == 1
@@ -105,7 +105,7 @@ def test_a_stopped_job_cancels_its_run(door: Door, wordkit: Path) -> None:
 
 
 def test_the_same_run_id_twice_attaches(door: Door, wordkit: Path) -> None:
-    running = run_until(door, wordkit, "same-id", type="turn", step="write_test")
+    running = run_until(door, wordkit, "same-id", kind="turn", step="write_test")
     second = door.manta(*recorded(wordkit, "--run-id", "same-id", "--json"))
     first = running.rest()
     assert (first.code, second.code) == (0, 0), first.err + second.err
