@@ -3,6 +3,7 @@
 import asyncio
 import io
 import tarfile
+from collections.abc import Callable
 
 import pytest
 
@@ -76,6 +77,20 @@ class ProviderContract:
             await sandbox.read_file("a")
         with pytest.raises(SandboxLostError):
             await sandbox.exec(["true"], timeout_s=5)
+
+    async def test_a_closed_provider_lets_go_and_another_takes_over(
+        self, provider: SandboxProvider, make: Callable[[], SandboxProvider]
+    ) -> None:
+        sandbox = await provider.create(SandboxSpec(labels={"run": "r"}))
+        await sandbox.write_file("kept", b"1")
+        await provider.close()
+        with pytest.raises(SandboxLostError):
+            await sandbox.read_file("kept")
+        successor = make()
+        for ref in await successor.find({"run": "r"}):
+            assert await (await successor.connect(ref)).read_file("kept") == b"1"
+        await successor.sweep({})
+        await successor.close()
 
     async def test_an_unknown_id_is_gone(self, provider: SandboxProvider) -> None:
         for name in ("f00d", "../..", "", ".etc", "a/b"):
