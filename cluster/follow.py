@@ -29,9 +29,8 @@ async def events(journal: Journal, run_id: RunId, *, after: int = 0) -> AsyncGen
         info = await journal.info(run_id)
         while records := await journal.read(run_id, after=after, limit=500):
             after = records[-1].seq
-            for event in map(event_of, records):
-                if event is not None:
-                    yield event
+            for event in filter(None, map(event_of, records)):
+                yield event
         if info.status not in {RunStatus.RUNNING, RunStatus.PENDING}:
             return
         refuse_abandoned(info)

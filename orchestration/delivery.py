@@ -35,6 +35,8 @@ from orchestration.workflow.step import StepContext, Suspension
 
 D = TypeVar("D", bound=Decision)
 
+Play = Callable[[Callable[..., Awaitable[Any]]], StepNode[Any, Any]]
+
 BLOCK_AT = Severity.MEDIUM
 """Findings this bad, or worse, go to repair."""
 
@@ -46,28 +48,6 @@ def delivery(crew: Crew, limits: Limits, retry: Retry) -> Flow[FeatureRequest, D
     def play(verb: Callable[..., Awaitable[Any]]) -> StepNode[Any, Any]:
         return step(verb, retry=retry)
 
-    red = Workflow("red", Work).then(play(score.write_test)).then(play(score.prove_red)).commit()
-    examine = (
-        Workflow("examine", Work)
-        .parallel(play(score.review), play(score.audit))
-        .map(both_verdicts)
-        .commit()
-    )
-    green = (
-        Workflow("green", Work)
-        .then(play(score.write_code))
-        .then(play(score.prove_green))
-        .branch((is_clean, examine), default=step(keep, id="unexamined"), id="examined")
-        .branch((is_clean, play(crew.merge)), default=step(keep, id="unmerged"), id="merged")
-        .commit()
-    )
-    build = (
-        Workflow("build", Assigned)
-        .then(play(crew.begin))
-        .dountil(red, is_red, at_most=limits.red_attempts)
-        .dountil(green, is_merged, at_most=limits.repairs)
-        .commit()
-    )
     planning = (
         Workflow("planning", Dossier)
         .then(play(score.plan))
@@ -77,7 +57,12 @@ def delivery(crew: Crew, limits: Limits, retry: Retry) -> Flow[FeatureRequest, D
     tasks = (
         Workflow("tasks", Dossier)
         .map(tasks_of)
-        .foreach(build, concurrency=limits.parallel_tasks, key=task_id, after=task_after)
+        .foreach(
+            building(crew, score, limits, play),
+            concurrency=limits.parallel_tasks,
+            key=task_id,
+            after=task_after,
+        )
         .commit()
     )
     round_ = (
@@ -94,6 +79,32 @@ def delivery(crew: Crew, limits: Limits, retry: Retry) -> Flow[FeatureRequest, D
         .map(open_dossier)
         .dountil(round_, is_agreed, at_most=limits.plan_rounds)
         .then(play(crew.deliver))
+        .commit()
+    )
+
+
+def building(crew: Crew, score: "Score", limits: Limits, play: Play) -> Flow[Assigned, Work]:
+    """One task, from a failing test to its merge."""
+    red = Workflow("red", Work).then(play(score.write_test)).then(play(score.prove_red)).commit()
+    examine = (
+        Workflow("examine", Work)
+        .parallel(play(score.review), play(score.audit))
+        .map(both_verdicts)
+        .commit()
+    )
+    green = (
+        Workflow("green", Work)
+        .then(play(score.write_code))
+        .then(play(score.prove_green))
+        .branch((is_clean, examine), default=step(keep, id="unexamined"), id="examined")
+        .branch((is_clean, play(crew.merge)), default=step(keep, id="unmerged"), id="merged")
+        .commit()
+    )
+    return (
+        Workflow("build", Assigned)
+        .then(play(crew.begin))
+        .dountil(red, is_red, at_most=limits.red_attempts)
+        .dountil(green, is_merged, at_most=limits.repairs)
         .commit()
     )
 

@@ -130,6 +130,7 @@ async def test_an_edit_shows_the_changed_lines(sandbox: Sandbox, tools: Function
         "    10\tten",
         "    11\tline 11",
         "    12\tline 12",
+        "     ...",
         "    18\tline 18",
         "    19\tline 19",
         "    20\ttwenty",
