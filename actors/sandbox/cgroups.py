@@ -49,20 +49,25 @@ class Groups:
         """Processes inside now."""
         return {int(line) for path in self.paths for line in _lines(path / "cgroup.procs")}
 
-    def kill(self, patience_s: float = 2.0) -> None:
-        """End every process inside; blocking, usually a millisecond."""
+    def end(self, patience_s: float = 3.0) -> None:
+        """End every process inside and give the groups back; blocking, usually a millisecond.
+
+        A group whose last process is still on its way out cannot be removed yet: it is tried
+        again until `patience_s` is over.
+        """
         deadline = time.monotonic() + patience_s
-        while (pids := self.pids()) and time.monotonic() < deadline:
-            for pid in pids:
+        while not self._removed() and time.monotonic() < deadline:
+            for pid in self.pids():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.001)
 
-    def remove(self) -> None:
-        """Give the groups back; those with processes stay for the next sweep."""
-        for path in self.paths:
+    def _removed(self) -> bool:
+        left = [path for path in self.paths if path.exists()]
+        for path in left:
             with contextlib.suppress(OSError):
                 path.rmdir()
+        return not any(path.exists() for path in left)
 
 
 def _lines(path: Path) -> list[str]:
@@ -163,7 +168,7 @@ def available() -> Groups:
     """What can be made and joined here, tried once and given back; blocking, a few ms."""
     groups = make(f"probe-{os.getpid()}-{secrets.token_hex(4)}", SandboxLimits())
     joined = all(_joins(door) for door in groups.doors)
-    groups.remove()
+    groups.end()
     return groups if joined else Groups()
 
 

@@ -25,9 +25,16 @@ from actors.sandbox.enclosure import Command
 from actors.sandbox.frame import Frame, copy_behind_walls, diagnosed, find_tools, open_frame
 from actors.sandbox.netdoor import open_inside
 from actors.sandbox.process import Child, Launch, Verdict, from_status, readable
-from actors.sandbox.protocol import WORKSPACE, Capabilities, Check, Level, SandboxProvider
+from actors.sandbox.protocol import (
+    WORKSPACE,
+    Capabilities,
+    Check,
+    Level,
+    SandboxError,
+    SandboxProvider,
+)
 from actors.sandbox.relay import Streams
-from actors.sandbox.store import Record
+from actors.sandbox.store import Record, lost
 from orchestration.clock import Clock
 
 _DIES_WITHIN_S = 5.0
@@ -132,26 +139,38 @@ class LocalEnclosure:
         self._proxy = Proxy(record.spec.egress, record.home / "egress.jsonl", ground.dial)
         proxied = proxy_environment() if record.spec.egress else {}
         self._environment = environment({**proxied, **record.spec.env}, wanted)
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[Frame] | None = None
         self._frame: Frame | None = None
+        self._closed = False
         self._groups = cgroups.Groups()
         self._filter = seccomp.program()
 
     async def _opened(self) -> Frame:
-        async with self._opening:
-            if self._frame is None:
-                if self._grouped:
-                    self._groups = cgroups.make(self._record.id, self._record.spec.limits)
-                frame = await asyncio.to_thread(
-                    open_frame, self._tools, self._record, self._root, self._toolchains
-                )
-                try:
-                    await self._open_network(frame)
-                except BaseException:
-                    frame.close()
-                    raise
-                self._frame = frame
-        return self._frame
+        """The frame, made once: whoever is cancelled meanwhile does not stop it for others."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+        try:
+            return await asyncio.shield(self._opening)
+        except SandboxError:
+            self._opening = None
+            raise
+
+    async def _open(self) -> Frame:
+        if self._grouped:
+            self._groups = cgroups.make(self._record.id, self._record.spec.limits)
+        frame = await asyncio.to_thread(
+            open_frame, self._tools, self._record, self._root, self._toolchains
+        )
+        try:
+            if self._closed:
+                raise lost(self._record.id)
+            await self._open_network(frame)
+        except BaseException:
+            frame.close()
+            raise
+        self._frame = frame
+        return frame
 
     async def _open_network(self, frame: Frame) -> None:
         if self._record.spec.egress:
@@ -192,13 +211,16 @@ class LocalEnclosure:
         await asyncio.to_thread(copy_behind_walls, self._tools, self._record, place)
 
     async def destroy(self) -> None:
+        self._closed = True
+        if self._opening:
+            await asyncio.wait({self._opening})
         groups = cgroups.existing(self._record.id)
-        await asyncio.to_thread(groups.kill)
-        groups.remove()
+        await asyncio.to_thread(groups.end)
         if not groups.paths:
             await asyncio.to_thread(_kill_strays, self._record.id)
 
     def close(self) -> None:
+        self._closed = True
         self._proxy.close()
         if self._frame:
             self._frame.close()

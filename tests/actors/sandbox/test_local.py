@@ -1,5 +1,6 @@
 """The level `local` keeps every promise of the protocol."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,3 +85,22 @@ async def test_what_the_level_cannot_do_is_refused_not_imitated(sandbox: Sandbox
     for attempt in (sandbox.pause(), sandbox.resume()):
         with pytest.raises(UnsupportedError):
             await attempt
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_whoever_is_cancelled_at_the_first_command_stops_nobody_and_leaks_nothing(
+    sandbox: Sandbox,
+) -> None:
+    before = open_descriptors()
+    first = asyncio.create_task(sandbox.exec(["true"], timeout_s=20))
+    second = asyncio.create_task(sandbox.exec(["true"], timeout_s=20))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert (await second).ok
+    await sandbox.terminate()
+    assert open_descriptors() < before
