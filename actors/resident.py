@@ -29,16 +29,17 @@ class Resident:
     async def ready(self) -> str:
         """Open it if it is not open; the name, as a sign of life."""
         async with self._opening:
-            for attempt in range(1, OPEN_ATTEMPTS + 1):
-                if self._housed is not None:
-                    break
-                try:
-                    self._housed = await entry_point(self._entry)(*self._arguments)
-                except InfrastructureError:
-                    if attempt == OPEN_ATTEMPTS:
-                        raise
-                    await asyncio.sleep(0.25 * attempt)
+            if self._housed is None:
+                self._housed = await self._open()
         return self._name
+
+    async def _open(self) -> Any:
+        for attempt in range(1, OPEN_ATTEMPTS):
+            try:
+                return await entry_point(self._entry)(*self._arguments)
+            except InfrastructureError:
+                await asyncio.sleep(0.25 * attempt)
+        return await entry_point(self._entry)(*self._arguments)
 
     async def call(self, verb: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Call a method of the housed object."""

@@ -11,7 +11,7 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,11 +151,8 @@ async def _converse(
     try:
         async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as tasks:
             tasks.create_task(_feed(process.stdin, stdin))
-            out = tasks.create_task(_read(process.stdout, max_output))
+            out = tasks.create_task(_read(process.stdout, max_output, lambda: _kill(process)))
             err = tasks.create_task(_read_tail(process.stderr, 4000))
-            await out
-            if len(out.result()) > max_output:
-                _kill(process)
             code = await process.wait()
     except TimeoutError as error:
         raise GitError(f"git {verb} took longer than {timeout_s:.0f} s") from error
@@ -182,13 +179,19 @@ async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
         await stream.wait_closed()
 
 
-async def _read(stream: asyncio.StreamReader, limit: int) -> bytes:
-    """All of it, or a little more than `limit`."""
+async def _read(stream: asyncio.StreamReader, limit: int, stop: Callable[[], None]) -> bytes:
+    """All of it; once it is more than `limit`, `stop` is called and the rest is thrown away.
+
+    The stream is read to its end even then: asyncio counts a process as ended when its pipes are.
+    """
     chunks: list[bytes] = []
     size = 0
-    while size <= limit and (chunk := await stream.read(1 << 16)):
-        size += len(chunk)
-        chunks.append(chunk)
+    while chunk := await stream.read(1 << 16):
+        if size <= limit:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                stop()
     return b"".join(chunks)
 
 

@@ -125,13 +125,16 @@ class GroupCommit:
     def _together(self, connection: SqliteConnection, jobs: Sequence[_Job]) -> None:
         with connection.transaction():
             for job in jobs:
-                try:
-                    with connection.savepoint():
-                        job.outcome = job.work(connection)
-                except sqlite3.Error:
-                    raise
-                except Exception as error:  # noqa: BLE001 - handed to whoever submitted it
-                    job.error = error
+                self._beside(connection, job)
+
+    def _beside(self, connection: SqliteConnection, job: _Job) -> None:
+        try:
+            with connection.savepoint():
+                job.outcome = job.work(connection)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to whoever submitted it
+            job.error = error
 
     def _alone(self, connection: SqliteConnection, job: _Job) -> None:
         job.error = None

@@ -33,12 +33,21 @@ def machinery() -> Dict[str, Tuple[object, object]]:  # noqa: UP006 - Python 3.8
             continue
         classes = [v for v in vars(module).values() if isinstance(v, type)]
         for owner in [module, *(c for c in classes if c.__module__ == module_name)]:
-            for name, value in list(vars(owner).items()):
-                function = getattr(value, "__func__", getattr(value, "fget", value))
-                if isinstance(function, types.FunctionType):
-                    key = f"{module_name}.{getattr(owner, '__qualname__', '')}.{name}"
-                    found[key] = (function, function.__code__)
+            found.update(functions_of(owner, f"{module_name}.{getattr(owner, '__qualname__', '')}"))
     return found
+
+
+def functions_of(owner: object, prefix: str) -> Dict[str, Tuple[object, object]]:  # noqa: UP006 - Python 3.8 runs this too
+    """The functions of a module or class, by name, and their code."""
+    values = {
+        name: getattr(value, "__func__", getattr(value, "fget", value))
+        for name, value in list(vars(owner).items())
+    }
+    return {
+        f"{prefix}.{name}": (function, function.__code__)
+        for name, function in values.items()
+        if isinstance(function, types.FunctionType)
+    }
 
 
 def patched(before: Dict[str, Tuple[object, object]]) -> List[str]:  # noqa: UP006 - as above

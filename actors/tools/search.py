@@ -10,7 +10,17 @@ from actors.tools.text import decode, neutralise, one_line
 from actors.tools.tool import ToolError, ToolResult
 from actors.tools.toolset import Arguments, tool
 
-_SKIPPED = (".git", "node_modules", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".tox")
+_SKIPPED = (
+    ".git",
+    "node_modules",
+    ".venv",
+    "__pycache__",
+    ".pytest_cache",
+    ".hypothesis",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".tox",
+)
 """Folders that hold what tools made, never the work itself."""
 _TIMEOUT_S = 30.0
 _ENTRIES = 300

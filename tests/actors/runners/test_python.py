@@ -22,6 +22,8 @@ import pytest, subprocess, sys
 from pkg import ONE
 from shared import Shared
 
+pytestmark = pytest.mark.slow
+
 def test_passes(): assert ONE == 1
 def test_fails(): assert ONE == 2, "not two"
 def test_raises(): {}["key"]

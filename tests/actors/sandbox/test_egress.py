@@ -22,6 +22,8 @@ from actors.sandbox.protocol import Sandbox, SandboxSpec
 from actors.sandbox.relay import Streams
 from orchestration.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 

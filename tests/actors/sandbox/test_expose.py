@@ -14,6 +14,8 @@ from orchestration.errors import UsageError
 
 _SERVER = """
 import http.server
+
+pytestmark = pytest.mark.slow
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = str(self.headers).encode()

@@ -25,6 +25,8 @@ from tests.contracts.sandbox import (
 from tests.contracts.sandbox_commands import BackgroundContract, CommandContract
 from tests.contracts.sandbox_git import GitContract
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[[], SandboxProvider]:

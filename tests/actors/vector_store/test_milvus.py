@@ -16,6 +16,8 @@ from orchestration.clock import SystemClock
 from orchestration.errors import StoreError
 from tests.contracts.vector_store import Make, VectorStoreContract, ids, row
 
+pytestmark = pytest.mark.slow
+
 
 class EventfulClock(SystemClock):
     """Does not wait: something happens meanwhile."""
