@@ -41,7 +41,7 @@ class Judgement(Frozen):
     """A verdict on a change."""
 
     approved: bool
-    """False exactly when a remark of `medium` or worse stands."""
+    """False exactly when a finding of `medium` or worse stands."""
     summary: str
     """Two or three sentences: what the change does and whether it is right."""
     findings: tuple[Remark, ...] = ()

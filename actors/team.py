@@ -131,7 +131,9 @@ class Team:
     async def verify(self, tree: TreeRef, ctx: StepContext, /) -> TestReport:
         content = await self.repository.content(tree)
         async with self._testing[content]:
-            if content not in self._reports:
+            if content in self._reports:
+                await ctx.note(f"the files at {tree.commit[:12]} have been tested already")
+            else:
                 async with self.pools.reviewers.lease() as reviewer:
                     job = VerifyJob(brief=self.brief, tree=tree)
                     self._reports[content] = await reviewer.verify(job, ctx.grant)

@@ -6,6 +6,6 @@ from orchestration.clock import SystemClock
 
 
 async def open_memory(location: str, timeout_s: float) -> Memory:
-    """Memory over a Milvus Lite directory or a Milvus server; one that is away costs recall only."""
+    """Memory over a Milvus Lite directory or a Milvus server."""
     clock = SystemClock()
     return Memory(MilvusStore(location, clock=clock), clock=clock, timeout_s=timeout_s)
