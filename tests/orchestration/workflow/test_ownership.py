@@ -419,3 +419,11 @@ async def test_of_many_resumers_at_once_exactly_one_drives(stage: Stage, gate: G
     assert [type(error) for error in errors] == [RunOwnedError] * 3
     assert gate.entered == 1
     assert (await outcome_of(stage.journal, flow, RUN)).output == 6
+
+
+async def test_three_recoveries_are_granted(stage: Stage) -> None:
+    flow = Workflow("w", int).then(add_one).then(double).commit()
+    await create(stage, flow)
+    for attempt in range(1, 4):
+        await crash(stage, NewRecord(RecordKind.STARTED, StepKey("add_one"), attempt))
+    assert (await stage.start(flow, 1)).output == 4

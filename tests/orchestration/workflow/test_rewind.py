@@ -202,3 +202,22 @@ async def test_with_clock_and_dice_given_a_run_repeats_itself_to_the_letter() ->
         return await stage.facts()
 
     assert await once() == await once()
+
+
+async def test_a_fork_does_not_inherit_owners_or_recoveries(stage: Stage) -> None:
+    flow = loops()
+    await stage.engine().start(flow, 0, run_id=RUN, steps=1)
+    for _ in range(3):
+        await stage.journal.claim(RUN, "dead", ttl_s=0.0)
+    await stage.resume(flow)
+    await fork(stage.journal, RUN, at=StepKey("last"), into=FORK)
+    kinds = {r.kind for r in await stage.journal.read(FORK)}
+    assert kinds.isdisjoint({RecordKind.CLAIMED, RecordKind.FINISHED, RecordKind.CANCEL})
+
+
+async def test_a_watcher_of_a_long_run_sees_all_of_it(stage: Stage) -> None:
+    flow = Workflow("w", int).dountil(add_one, lambda v: v.iteration == 400, at_most=400).commit()
+    await stage.start(flow, 0)
+    seen = [record.seq async for record in watch(stage.journal, RUN)]
+    assert len(seen) > 1200
+    assert seen == list(range(1, len(seen) + 1))
