@@ -18,13 +18,14 @@ from actors.sandbox.protocol import (
 )
 from actors.tools.recall import Recaller
 from orchestration.clock import Clock
-from orchestration.ids import BlobId, StepGrant
+from orchestration.ids import BlobId, CommitId, StepGrant
 from orchestration.messages import TreeRef
 from orchestration.workflow.journal import Journal, NewRecord, RecordKind
 
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
 CACHES = b"__pycache__/\n*.pyc\n.pytest_cache/\n.hypothesis/\n.mypy_cache/\n.ruff_cache/\n"
 """What test runs leave behind, kept out of every commit."""
+GIT_SECONDS = 60.0
 BUNDLES_KEPT = 8
 """Git bundles kept in a player's memory, the latest used ones."""
 
@@ -46,11 +47,13 @@ class Hands:
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     _bundles: OrderedDict[BlobId, bytes] = field(default_factory=OrderedDict[BlobId, bytes])
 
-    async def workspace(self, grant: StepGrant, tree: TreeRef, **labels: str) -> Sandbox:
+    async def workspace(
+        self, grant: StepGrant, tree: TreeRef, *, base: CommitId | None = None, **labels: str
+    ) -> Sandbox:
         """A sandbox with these labels whose workspace is at `tree`, made or found again.
 
         A later attempt of the same step finds the workspace as the earlier one left it. The
-        reference is journaled before first use.
+        reference is journaled before first use. With `base`, a tag of that name points there.
         """
         wanted = {"run": grant.run_id, **labels}
         spec = SandboxSpec(
@@ -62,6 +65,8 @@ class Hands:
         if before != sandbox.ref.id:
             await sandbox.git_import([await self.bundle(b) for b in tree.bundles], tree.commit)
             await sandbox.write_file(".git/info/exclude", CACHES)
+            if base:
+                await sandbox.exec(["git", "tag", "--force", "base", base], timeout_s=GIT_SECONDS)
             await self._record(grant, sandbox.ref, state="prepared")
         return sandbox
 

@@ -37,7 +37,9 @@ class Reviewer(Player):
 
     async def review(self, job: ExamineJob, grant: StepGrant) -> Review:
         """The verdict on one task's patch."""
-        sandbox = await self.hands.workspace(grant, job.tree, task=job.task.id, role=self.role)
+        sandbox = await self.hands.workspace(
+            grant, job.tree, base=job.base, task=job.task.id, role=self.role
+        )
         task = Task(PROMPT, examine_text(job), Judgement)
         judgement = await self.think(judging_tools, sandbox, task, job.brief, grant)
         await sandbox.terminate()

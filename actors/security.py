@@ -26,7 +26,9 @@ class SecurityAnalyst(Player):
 
     async def audit(self, job: ExamineJob, grant: StepGrant) -> Review:
         """Scanners' and analyst's verdict on one task's patch."""
-        sandbox = await self.hands.workspace(grant, job.tree, task=job.task.id, role=self.role)
+        sandbox = await self.hands.workspace(
+            grant, job.tree, base=job.base, task=job.task.id, role=self.role
+        )
         found = await scan(sandbox, changes=job.changes, added=job.added)
         scanned = listed([f.sentence() for f in found]) or "Nothing."
         text = f"{examine_text(job)}\n\n# What the scanners found\n\n{SCANNERS}\n\n{scanned}"

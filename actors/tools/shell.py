@@ -44,7 +44,7 @@ class ShellTools:
     @tool
     async def run(self, arguments: _Run) -> ToolResult:
         result = await self._sandbox.exec(
-            arguments.command,
+            _one_stream(arguments.command),
             timeout_s=arguments.timeout_s,
             cwd=arguments.folder,
             max_output=_KEPT,
@@ -56,8 +56,7 @@ class ShellTools:
         if len(self._processes) >= _BACKGROUND:
             names = ", ".join(self._processes)
             raise ToolError(f"{_BACKGROUND} processes run already ({names}). Stop one first.")
-        # One stream, in the order in which things were printed.
-        command = ["bash", "-c", 'exec 2>&1; eval "$1"', "bash", arguments.command]
+        command = _one_stream(arguments.command)
         process = await self._sandbox.spawn(command, cwd=arguments.folder)
         self._started += 1
         name = f"process-{self._started}"
@@ -94,6 +93,11 @@ class ShellTools:
             known = ", ".join(self._processes) or "none"
             raise ToolError(f"No process {one_line(name, 80)!r} runs. Running: {known}.")
         return self._processes[name]
+
+
+def _one_stream(command: str) -> list[str]:
+    """The command with stderr in stdout, so that things stand in the order they were printed."""
+    return ["bash", "-c", 'exec 2>&1; eval "$1"', "bash", command]
 
 
 def told(result: ExecResult, timeout_s: float) -> ToolResult:
