@@ -103,8 +103,8 @@ def examine_text(job: ExamineJob) -> str:
             "# The evidence\n\nThese tests of the change failed without its code, as they must:\n"
             f"{failures(job.red)}\n"
             f"With it, `{job.green.command}` ended with exit code {job.green.exit_code}.",
-            "# The change\n\nThe workspace is at the change; the tag `base` is the commit before it. "
-            f"Files: {files}\n\n```diff\n{job.diff}\n```",
+            "# The change\n\nThe workspace is at the change; the tag `base` is the commit before "
+            f"it. Files: {files}\n\n```diff\n{job.diff}\n```",
         ]
     )
 
