@@ -111,7 +111,7 @@ class ToolUse:
             return Ruling(
                 Action.STOP,
                 f"the model answered {progress.silent} times in a row without using a tool",
-                fix="use a model that can call tools; its last words are in the details",
+                fix="use a model that can call tools",
             )
         return Ruling(Action.INJECT, "Go on with a tool call, or hand in your answer by `finish`.")
 

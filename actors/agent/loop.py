@@ -115,7 +115,8 @@ def _stop_if_told(guards: Sequence[Guard], transcript: Transcript, seconds: floa
     for ruling in _judge(guards, transcript, seconds):
         if ruling.action is Action.STOP:
             words = one_line(neutralise(transcript.last_words), _LAST_WORDS)
-            raise ruling.error(ruling.text, ruling.fix, words)
+            said = f"; its last words: {words}" if words else ""
+            raise ruling.error(f"{ruling.text}{said}", ruling.fix, words)
 
 
 async def _answer_calls(agent: Agent[A], transcript: Transcript) -> list[KeptResult]:

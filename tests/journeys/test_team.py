@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from actors.git.source import deliver
 from actors.models.gateway import ModelReply, ModelRequest
+from cluster.demo.sample import git
 from orchestration.workflow.journal import RecordKind, RunStatus
 from tests.journeys.bench import (
     RUN,
@@ -161,3 +163,70 @@ async def test_the_repository_is_rebuilt_from_bundles_when_it_is_lost(tmp_path: 
     bench.forget_repositories()
     await bench.decide(answer="approve")
     assert delivered(await bench.drive())
+
+
+async def test_a_model_that_only_talks_ends_the_run_with_its_last_words(tmp_path: Path) -> None:
+    bench = minds(tmp_path, lambda request: ModelReply("I would rather not.", model="scripted"))
+    outcome = await bench.drive(await bench.request())
+    assert outcome.status is RunStatus.FAILED
+    assert outcome.error is not None
+    assert outcome.error.exit_code == 1
+    assert "I would rather not." in outcome.error.what + outcome.error.fix
+
+
+@pytest.mark.parametrize(
+    ("tasks", "told"),
+    [
+        ([task("red", "blue"), task("blue", "red")], "circle"),
+        ([task("red", "nobody")], "nobody"),
+        ([], "tasks"),
+    ],
+    ids=["cycle", "unknown dependency", "empty"],
+)
+async def test_a_plan_that_does_not_hold_together_goes_back_to_the_architect(
+    tmp_path: Path, tasks: list[dict[str, object]], told: str
+) -> None:
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role != "architect":
+            return steady(request)
+        if request.turn == 1:
+            return plan(*tasks)
+        assert told in str(request.messages[-1]["content"])
+        return plan(task("red"))
+
+    bench = minds(tmp_path, mind)
+    assert delivered(await bench.drive(await bench.request()))
+
+
+async def test_a_hostile_repository_runs_nothing_on_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hooks, filters, conftest.py, sitecustomize, links and a submodule, all aimed at a canary."""
+    canary = tmp_path / "canary"
+    bench = minds(tmp_path, planned(task("red")))
+    repository = bench.repository
+    touch = f"open({str(canary)!r}, 'w').write('ran')"
+    attack = f"try:\n    {touch}\nexcept OSError:\n    pass\n"
+    (repository / "conftest.py").write_text(attack)
+    (repository / "sitecustomize.py").write_text(attack)
+    (repository / "link").symlink_to("/etc/passwd")
+    (repository / ".gitattributes").write_text("* filter=evil diff=evil merge=evil\n")
+    (repository / ".gitmodules").write_text(
+        '[submodule "x"]\n\tpath = x\n\turl = ext::sh -c "touch canary"\n'
+    )
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message=hostile")
+    for hook in ("post-checkout", "pre-commit", "reference-transaction", "post-update"):
+        file = repository / ".git" / "hooks" / hook
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/sh\ntouch {canary}\n")
+        file.chmod(0o755)
+    for key in ("filter.evil.clean", "filter.evil.smudge", "core.fsmonitor", "diff.evil.command"):
+        git(repository, "config", key, f"touch {canary}; cat")
+    monkeypatch.chdir(repository)
+    delivery = delivered(await bench.drive(await bench.request()))
+    await deliver(
+        repository, await bench.journal.get_blob(delivery.bundle), delivery.branch,
+        delivery.tree.commit,
+    )  # fmt: skip
+    assert not canary.exists()
