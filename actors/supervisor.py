@@ -10,13 +10,13 @@ from actors.run_repository import RunRepository
 from actors.sandbox.protocol import SandboxProvider
 from actors.team import Team, head_of
 from orchestration.clock import Clock
-from orchestration.delivery import delivery, unplayed
+from orchestration.delivery import played, request_of
 from orchestration.errors import NotFoundError, RunOwnedError, WorkerLostError
 from orchestration.ids import RunId
 from orchestration.messages import FeatureRequest
 from orchestration.workflow.engine import Engine
 from orchestration.workflow.journal import Journal, RunStatus
-from orchestration.workflow.outcome import RunOutcome, input_of
+from orchestration.workflow.outcome import RunOutcome
 from orchestration.workflow.retry import Retry
 
 PLAYERS_DIE = Retry(attempts=6, delay_s=0.2, on=(WorkerLostError,))
@@ -101,9 +101,9 @@ class Supervisor:
         try:
             self._journal = stage.journal
             begun = request is None
-            request = request or await input_of(stage.journal, unplayed(), self.run_id)
+            request = request or await request_of(stage.journal, self.run_id)
             team = await assemble(stage, request)
-            workflow = delivery(team, request.limits, PLAYERS_DIE)
+            workflow = played(request.workflow, team, request.limits, PLAYERS_DIE)
             engine = Engine(stage.journal, owner=self.owner, clock=stage.clock)
             if begun:
                 outcome = await engine.resume(workflow, self.run_id, take_over=take_over)

@@ -171,6 +171,8 @@ class Team:
     async def deliver(self, dossier: Dossier, ctx: StepContext, /) -> Delivery:
         branch = f"manta/{self.request.run_id}"
         bundle = await self.repository.bundle(self.request.base, dossier.tree, branch)
+        # A fork's dossier may still name the run it came from.
+        dossier = dossier.having(request=self.request)
         evidence = await evidence_of(self.journal, dossier, branch)
         delivery = Delivery(
             run_id=self.request.run_id,

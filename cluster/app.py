@@ -17,11 +17,10 @@ from cluster.local_cluster import cluster_in_use, cluster_status
 from cluster.papers import ClusterAddress
 from cluster.settings import Settings
 from cluster.worker import WorkerSetup
-from orchestration.delivery import unplayed
+from orchestration.delivery import request_of
 from orchestration.ids import RunId
 from orchestration.messages import FeatureRequest
 from orchestration.workflow.journal import Journal
-from orchestration.workflow.outcome import input_of
 
 ROLES: tuple[Role, ...] = ("architect", "coder", "reviewer", "security")
 DOOR = "cluster.residents"
@@ -70,7 +69,7 @@ class House:
         Raises:
             RunOwnedError: somebody drives it already.
         """
-        request = await input_of(self.journal, unplayed(), run_id)
+        request = await request_of(self.journal, run_id)
         setup = await self._setup(request)
         await start_supervisor(run_id, setup).start(None, take_over=take_over)
 

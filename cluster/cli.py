@@ -21,12 +21,12 @@ from cluster.options import common, door, running, say, settings_from, tell
 from cluster.progress import open_sink
 from cluster.settings import Settings
 from orchestration.approval import Answer, Decision
-from orchestration.delivery import unplayed
+from orchestration.delivery import request_of, unplayed
 from orchestration.errors import UsageError
 from orchestration.ids import RunId, parse_run_id
 from orchestration.messages import FeatureRequest
 from orchestration.workflow.journal import Journal, RunStatus
-from orchestration.workflow.outcome import RunOutcome, decide, input_of, outcome_of
+from orchestration.workflow.outcome import RunOutcome, decide, outcome_of
 
 WAITING = 3
 """Exit code: a person is asked."""
@@ -160,7 +160,7 @@ async def watch(run_id: str, **options: Any) -> int:
     """Follow a run until it ends or waits for you."""
     known = parse_run_id(run_id)
     async with open_store(settings_from(options)) as journal:
-        request = await input_of(journal, unplayed(), known)
+        request = await request_of(journal, known)
         return await watch_to_end(journal, request, as_json=options["as_json"])
 
 
@@ -182,7 +182,7 @@ async def resume(run_id: str, take_over: bool, **options: Any) -> int:
                 await outcome_of(house.journal, unplayed(), known),
                 as_json=options["as_json"],
             )
-        request = await input_of(house.journal, unplayed(), known)
+        request = await request_of(house.journal, known)
         await house.resume(known, take_over=take_over)
         return await watch_to_end(
             house.journal, request, as_json=options["as_json"], after=info.seq
@@ -228,7 +228,8 @@ async def answer(
     async with open_store(settings_from(options)) as journal:
         decision = await shown.decision(journal, known, label, wanted, edited)
         text = decision.model_dump_json(exclude_none=True)
-        await decide(journal, unplayed(), known, text, by=decision.by, label=label)
+        workflow = unplayed((await request_of(journal, known)).workflow)
+        await decide(journal, workflow, known, text, by=decision.by, label=label)
     human = f"{decision.answer}: recorded. Go on with `manta resume {known}`."
     tell(options["as_json"], "decided", human, run_id=known, answer=decision.answer)
     return 0

@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from actors.git import source
-from orchestration.delivery import unplayed
+from orchestration.delivery import request_of, unplayed
 from orchestration.errors import InfrastructureError
 from orchestration.events import Event, EventSink, event_of
 from orchestration.ids import RunId
 from orchestration.messages import Delivery
 from orchestration.workflow.journal import Journal, RunInfo, RunStatus
-from orchestration.workflow.outcome import RunOutcome, input_of, outcome_of
+from orchestration.workflow.outcome import RunOutcome, outcome_of
 
 POLL_S = 1.0
 ABANDONED_S = 10.0
@@ -58,7 +58,7 @@ async def bring_home(journal: Journal, run_id: RunId) -> tuple[Delivery, Path] |
     None when the run is not delivered, or its repository is elsewhere: then see `manta fetch`.
     """
     delivery = await delivered(journal, run_id)
-    request = await input_of(journal, unplayed(), run_id)
+    request = await request_of(journal, run_id)
     origin = Path(request.origin)
     if delivery is None or not (origin.is_absolute() and await asyncio.to_thread(origin.exists)):
         return None

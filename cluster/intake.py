@@ -11,6 +11,7 @@ from actors.models.routing import Routes, parse_routes
 from actors.runners.suite import detect
 from cluster.brain import Brain
 from cluster.settings import Settings
+from orchestration.delivery import unplayed
 from orchestration.errors import NotFoundError, UsageError
 from orchestration.ids import BlobId, RunId, new_run_id, parse_run_id
 from orchestration.messages import FeatureRequest, TreeRef
@@ -82,9 +83,10 @@ async def take_in(order: Order, settings: Settings) -> tuple[FeatureRequest, Sou
     Nothing of the person's repository is touched and nothing of it runs.
 
     Raises:
-        UsageError: the text, the repository, the model or the run id cannot be used.
+        UsageError: the text, the repository, the model, the workflow or the run id cannot be used.
     """
     text, brain = check_text(order.text), brain_of(order, settings)
+    unplayed(settings.workflow)
     run_id = parse_run_id(order.run_id) if order.run_id else new_run_id(text)
     source = await open_source(order.repository, order.ref)
     repository = await BareRepository.create(repository_path(settings, run_id))
@@ -105,6 +107,7 @@ async def take_in(order: Order, settings: Settings) -> tuple[FeatureRequest, Sou
         test_command=settings.test_command,
         limits=settings.limits,
         policy=settings.policy(),
+        workflow=settings.workflow,
     )
     return request, source
 

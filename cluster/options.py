@@ -45,11 +45,12 @@ running = chained(
     click.option("--api-base", help="URL of an OpenAI-compatible endpoint."),
     click.option("--approve", help="Gates that wait for you: plan, delivery, or both."),
     click.option("--sandbox", help="local (default), container, e2b, daytona, or none."),
+    click.option("--workflow", help="A delivery of your own, MODULE:FUNCTION."),
     click.option("--test-command", help="Overrides the detected test runner."),
     click.option("--record", type=click.Path(path_type=Path), help="Keep model replies here."),
     click.option("--replay", type=click.Path(path_type=Path), help="Play a recording back."),
 )
-SETTING_FLAGS = ("address", "model", "api_base", "approve", "sandbox", "test_command")
+SETTING_FLAGS = ("address", "model", "api_base", "approve", "sandbox", "workflow", "test_command")
 
 
 def settings_from(options: dict[str, Any], repository: str | None = None) -> Settings:

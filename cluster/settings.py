@@ -121,6 +121,8 @@ class Settings(BaseSettings):
     """Host directories that sandboxes see read-only; their `bin`s come first on PATH."""
     approve: Annotated[tuple[Gate, ...], NoDecode, _words(",")] = ()
     """Gates that wait for a person."""
+    workflow: str = ""
+    """A delivery of one's own, MODULE:FUNCTION; "" for Manta's. Never set by a repository."""
     test_command: str | None = Field(default=None, min_length=1)
     """Overrides the detected test runner. Runs in the sandbox only."""
     limits: Limits = Limits()

@@ -15,13 +15,13 @@ from cluster.progress import line_of
 from cluster.settings import Settings
 from cluster.view import RunView, fold
 from orchestration.approval import Answer, ApprovalRequest, Decision
-from orchestration.delivery import unplayed
+from orchestration.delivery import request_of, unplayed
 from orchestration.errors import NotFoundError, UsageError
 from orchestration.events import event_of
 from orchestration.ids import RunId
 from orchestration.messages import Delivery, Plan, PlanDecision
 from orchestration.workflow.journal import Journal, RunInfo, RunStatus
-from orchestration.workflow.outcome import OpenSuspension, input_of, open_suspensions, outcome_of
+from orchestration.workflow.outcome import OpenSuspension, open_suspensions, outcome_of
 
 
 def delivered(delivery: Delivery | None, home: Path | None) -> str:
@@ -177,7 +177,7 @@ async def _evidence(journal: Journal, run_id: RunId) -> tuple[str]:
 
 
 async def _diff(journal: Journal, settings: Settings, run_id: RunId) -> str:
-    request = await input_of(journal, unplayed(), run_id)
+    request = await request_of(journal, run_id)
     delivery = await delivery_of(journal, run_id)
     if delivery is None:
         raise NotFoundError(f"run {run_id} has delivered nothing yet")

@@ -71,6 +71,8 @@ class FeatureRequest(Frozen):
     """Overrides the detected test runner."""
     limits: Limits = Limits()
     policy: ApprovalPolicy = ApprovalPolicy()
+    workflow: str = ""
+    """The workflow to play, as `module:function`; "" for the delivery of `delivery.py`."""
 
 
 # --- the plan ----------------------------------------------------------------------------------
