@@ -1,0 +1,98 @@
+"""A store that loses acknowledgements, is slow, locked, away, or has lost a blob."""
+
+import pytest
+
+from tests.faults.conftest import Theatre
+from tests.faults.flows import VERBS
+from tests.faults.oracle import moments, named
+from tests.faults.plan import TTL_S, Fault, Life, dying, one
+
+LONG = 1.5 * TTL_S
+
+
+def losing(at: int, when: str) -> Life:
+    return Life(faults=(Fault(at=at, do="lose", when=when),), tries=2)  # type: ignore[arg-type] # pyright: ignore
+
+
+@pytest.mark.slow
+def test_a_write_whose_acknowledgement_is_lost_is_made_once(theatre: Theatre) -> None:
+    for at in range(len(theatre.undisturbed("then")["writes"])):
+        verdict = theatre.survives("then", one(losing(at, "after")))
+        assert verdict["ends"] == [[0]], at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_store_that_fails_at_random_changes_nothing(theatre: Theatre, verb: str) -> None:
+    life = Life(loses=0.04, seed=7, tries=50)
+    assert theatre.survives(verb, one(life))["ends"] == [[0]]
+
+
+@pytest.mark.slow
+def test_a_store_that_is_away_for_a_moment_is_waited_for(theatre: Theatre) -> None:
+    moment = named(theatre.undisturbed("then"))["after an intent"]
+    short = moment.model_copy(update={"do": "away", "seconds": 0.15})
+    assert theatre.survives("then", one(dying(short)))["ends"] == [[0]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["then", "parallel"])
+def test_an_owner_gives_up_when_the_store_is_away_for_longer_than_its_lease(
+    theatre: Theatre, verb: str
+) -> None:
+    moment = named(theatre.undisturbed(verb))["after an intent"]
+    away = moment.model_copy(update={"do": "away", "seconds": 3 * TTL_S})
+    verdict = theatre.survives(verb, one(Life(faults=(away,), waits=False)))
+    assert verdict["ends"] == [[5]]
+    [said] = verdict["said"]
+    assert said["error"] in {"StaleOwnerError", "StoreError"}
+    assert said["fix"]
+
+
+@pytest.mark.slow
+def test_a_write_that_takes_longer_than_the_lease_is_made_once(theatre: Theatre) -> None:
+    moment = named(theatre.undisturbed("then"))["after a step"]
+    for when in ("before", "after"):
+        slow = moment.model_copy(update={"do": "slow", "seconds": LONG, "when": when})
+        assert theatre.survives("then", one(dying(slow)))["ends"] == [[0]]
+
+
+@pytest.mark.slow
+def test_a_locked_file_is_named_and_the_run_stays_as_it_was(theatre: Theatre) -> None:
+    half = named(theatre.undisturbed("then"))["after a step"]
+    verdict = theatre.survives("then", one(dying(half)), one(Life(locked_out=True)))
+    assert verdict["ends"] == [[-9], [5]]
+    [said] = verdict["said"]
+    assert "is locked by another program" in said["what"]
+    assert said["fix"] == "close that program, then resume"
+
+
+@pytest.mark.slow
+def test_a_missing_blob_is_named_and_the_run_goes_on_once_it_is_back(theatre: Theatre) -> None:
+    half = named(theatre.undisturbed("large"))["after a step"]
+    lose, find = (
+        Life(faults=(Fault(at=0, do="run", argv=("mv", *names)),))
+        for names in (("state/blobs", "gone"), ("gone", "state/blobs"))
+    )
+    verdict = theatre.survives("large", one(dying(half)), one(lose), one(find))
+    assert verdict["ends"] == [[-9], [5], [0]]
+    assert "blob" in verdict["said"][0]["what"]
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_write_may_fail_or_lose_its_acknowledgement(theatre: Theatre, verb: str) -> None:
+    for moment in moments(theatre.undisturbed(verb)):
+        if moment.on == "write":
+            theatre.survives(verb, one(losing(moment.at, moment.when)))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_failing_store_and_deaths_together_change_nothing(theatre: Theatre, verb: str) -> None:
+    for seed, moment in enumerate(moments(theatre.undisturbed(verb))[::2]):
+        shaky = Life(faults=(moment,), loses=0.03, seed=seed, tries=50)
+        again = Life(loses=0.03, seed=seed + 1000, tries=50)
+        theatre.survives(verb, one(shaky), one(again))
