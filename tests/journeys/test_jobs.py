@@ -23,12 +23,15 @@ def test_a_ray_job_runs_a_request_and_fetch_brings_the_branch_home(
     )
     assert exports["RAY_AUTH_MODE"] == "token"
     project = tmp_path / "project"
-    lay_out(project / "wordkit")
+    home = tmp_path / "wordkit"
+    lay_out(home)
+    project.mkdir()
+    git(home, "clone", "--quiet", "--bare", ".", str(project / "wordkit.git"))
     shutil.copy(RECORDING, project / "recording.jsonl")
     bin_dir = Path(sys.executable).parent
     entry = [
         str(bin_dir / "manta"), "run", REQUEST.read_text(encoding="utf-8"),
-        "--repo", "wordkit", "--replay", "recording.jsonl", "--run-id", "as-a-job",
+        "--repo", "wordkit.git", "--replay", "recording.jsonl", "--run-id", "as-a-job",
         "--state-dir", str(door.state),
     ]  # fmt: skip
     done = subprocess.run(
@@ -39,7 +42,6 @@ def test_a_ray_job_runs_a_request_and_fetch_brings_the_branch_home(
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "summary-command" in done.stdout
 
-    home = project / "wordkit"
     fetched = door.manta("fetch", "as-a-job", "--repo", str(home))
     assert fetched.code == 0, fetched.err
     branches = subprocess.run(
