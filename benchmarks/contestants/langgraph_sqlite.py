@@ -2,6 +2,7 @@
 
 import operator
 import sqlite3
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -37,7 +38,7 @@ def chain(job: Job) -> StateGraph:
     names = [START, *(f"step{number}" for number in range(job.steps)), END]
     for number, name in enumerate(names[1:-1]):
         graph.add_node(name, numbered(number))
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in pairwise(names):
         graph.add_edge(before, after)
     return graph
 

@@ -74,8 +74,7 @@ async def play(journal: Journal, job: Job) -> None:
     assert outcome.status is RunStatus.DONE, outcome
 
 
-async def suspend_or_resume(journal: Journal, job: Job) -> None:
-    resumed = Resumed()
+async def suspend_or_resume(journal: Journal, job: Job, resumed: Resumed) -> None:
     engine, flow = Engine(journal, owner="benchmark"), gated(resumed)
     if job.work == "suspend":
         outcome = await engine.start(flow, "value", run_id=RUN)
@@ -83,6 +82,7 @@ async def suspend_or_resume(journal: Journal, job: Job) -> None:
         return
     resumed.call()
     await journal.decide(RUN, "gate", "true", by="benchmark")
+    resumed.part("decide_ms")
     outcome = await engine.resume(flow, RUN)
     assert outcome.status is RunStatus.DONE
     resumed.report()
@@ -97,10 +97,12 @@ async def opened(job: Job) -> Journal:
 
 
 async def main() -> None:
-    job = read_job()
+    job, resumed = read_job(), Resumed()
+    resumed.part("imports_ms")
     journal = await opened(job)
+    resumed.part("open_ms")
     if job.work in {"suspend", "resume"}:
-        await suspend_or_resume(journal, job)
+        await suspend_or_resume(journal, job, resumed)
         await journal.close()
         return
     await play(journal, job.warm_up())

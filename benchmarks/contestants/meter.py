@@ -75,7 +75,18 @@ class Meter:
 class Resumed:
     """When a suspended job went on: from the call that resumes to the next step's first line."""
 
+    def __init__(self) -> None:
+        self._parts: dict[str, float] = {}
+        self._last = time.monotonic() - _age_s()
+
+    def part(self, name: str) -> None:
+        """Milliseconds since the part before, the first since the process was started."""
+        now = time.monotonic()
+        self._parts[name] = (now - self._last) * 1000
+        self._last = now
+
     def call(self) -> None:
+        self._last = time.monotonic()
         _mark(BEGINS)
         self._called = time.perf_counter()
 
@@ -86,7 +97,7 @@ class Resumed:
         _mark(ENDS)
 
     def report(self) -> None:
-        print(json.dumps({"resume_ms": self._seconds * 1000, "at": self._at}))
+        print(json.dumps({"resume_ms": self._seconds * 1000, "at": self._at} | self._parts))
 
 
 def measured(play: Callable[[Job], None], close: Callable[[], None], job: Job) -> None:
@@ -103,6 +114,13 @@ def measured(play: Callable[[Job], None], close: Callable[[], None], job: Job) -
 def _mark(name: str) -> None:
     with suppress(OSError):
         os.rmdir(name)  # noqa: PTH106 - the bare system call
+
+
+def _age_s() -> float:
+    """How long ago this process was started."""
+    started = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / ticks
 
 
 def _written() -> int:
