@@ -20,7 +20,13 @@ from typing import Any
 
 from actors.journal.postgresql import PostgresJournal
 from actors.journal.sqlite import SqliteJournal
-from orchestration.errors import MantaError, NotFoundError, RunOwnedError, StaleOwnerError, StoreError
+from orchestration.errors import (
+    MantaError,
+    NotFoundError,
+    RunOwnedError,
+    StaleOwnerError,
+    StoreError,
+)
 from orchestration.ids import RunId
 from orchestration.workflow.engine import Engine
 from orchestration.workflow.journal import Journal, RunStatus

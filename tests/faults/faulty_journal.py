@@ -88,7 +88,6 @@ class Faults:
             case "lock":
                 await asyncio.to_thread(self._lock, fault.seconds)
 
-
     def _lock(self, seconds: float) -> None:
         """Be a foreign client that holds the run's row and lets go of it later."""
         client = psycopg.connect(self._store)

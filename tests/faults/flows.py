@@ -82,7 +82,12 @@ class Flows:
 
     def map(self) -> Flow[Any, Any]:
         flow = Workflow("map", int).then(self.acts("first"))
-        return flow.map(str, returns=str).then(self.acts_on_text("second")).map(len, returns=int).commit()
+        return (
+            flow.map(str, returns=str)
+            .then(self.acts_on_text("second"))
+            .map(len, returns=int)
+            .commit()
+        )
 
     def sleep(self) -> Flow[Any, Any]:
         flow = Workflow("sleep", int).then(self.acts("before")).sleep(0.03)

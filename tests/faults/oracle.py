@@ -10,9 +10,7 @@ RECOVERS_WITHIN_S = 10.0
 Verdict = dict[str, Any]
 
 
-def check(
-    verdict: Verdict, undisturbed: Verdict, *, within_s: float = RECOVERS_WITHIN_S
-) -> None:
+def check(verdict: Verdict, undisturbed: Verdict, *, within_s: float = RECOVERS_WITHIN_S) -> None:
     """The run is done as if nothing had happened, and nothing is left over."""
     told = {k: v for k, v in verdict.items() if k not in {"records", "ran", "asked", "applied"}}
     assert verdict["judged"] == 0, told

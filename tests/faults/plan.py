@@ -17,7 +17,9 @@ class Fault(Frozen):
     """Something happens before or after the n-th (from 0) write, or act in the world, of a life."""
 
     at: int
-    do: Literal["kill", "stop", "wake", "lose", "away", "slow", "block", "jump", "run", "lock"] = "kill"
+    do: Literal["kill", "stop", "wake", "lose", "away", "slow", "block", "jump", "run", "lock"] = (
+        "kill"
+    )
     """
     kill: SIGKILL of this process. stop: SIGSTOP of it, and wake: SIGCONT of all that stopped so.
     lose: an error; the write was not made (before), or its acknowledgement is lost (after).
