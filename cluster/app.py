@@ -18,8 +18,9 @@ from cluster.papers import ClusterAddress
 from cluster.settings import Settings
 from cluster.worker import WorkerSetup
 from orchestration.delivery import request_of
-from orchestration.ids import RunId
+from orchestration.ids import RunId, StepKey, new_run_id
 from orchestration.messages import FeatureRequest
+from orchestration.workflow.forking import fork
 from orchestration.workflow.journal import Journal
 
 ROLES: tuple[Role, ...] = ("architect", "coder", "reviewer", "security")
@@ -72,6 +73,20 @@ class House:
         request = await request_of(self.journal, run_id)
         setup = await self._setup(request)
         await start_supervisor(run_id, setup).start(None, take_over=take_over)
+
+    async def fork(self, run_id: RunId, at: StepKey, into: RunId | None) -> FeatureRequest:
+        """Begin a run with another's past up to a step, and drive it. Returns what it is asked.
+
+        Raises:
+            NotFoundError: there is no such run, or no such step began in it.
+            ConflictError: the new id is taken.
+        """
+        origin = await request_of(self.journal, run_id)
+        into = into or new_run_id(origin.text)
+        setup = await self._setup(origin)
+        await fork(self.journal, run_id, at=at, into=into)
+        await start_supervisor(into, setup).start(None)
+        return await request_of(self.journal, into)
 
     async def _setup(self, request: FeatureRequest) -> WorkerSetup:
         """Residents started and checked, and where a worker finds them."""

@@ -23,7 +23,7 @@ from cluster.settings import Settings
 from orchestration.approval import Answer, Decision
 from orchestration.delivery import request_of, unplayed
 from orchestration.errors import UsageError
-from orchestration.ids import RunId, parse_run_id
+from orchestration.ids import RunId, StepKey, parse_run_id
 from orchestration.messages import FeatureRequest
 from orchestration.workflow.journal import Journal, RunStatus
 from orchestration.workflow.outcome import RunOutcome, decide, outcome_of
@@ -141,10 +141,11 @@ async def runs(**options: Any) -> int:
 @click.option("--diff", "part", flag_value="diff", help="The delivered change.")
 @click.option("--evidence", "part", flag_value="evidence", help="The evidence bundle, JSON.")
 @click.option("--log", "part", flag_value="log", help="Everything that happened.")
+@click.option("--graph", "part", flag_value="graph", help="The workflow, and its steps so far.")
 @common
 @door
 async def show(run_id: str, part: str | None, **options: Any) -> int:
-    """Show a run: how it stands, what it waits for, its plan, diff, evidence or log."""
+    """Show a run: how it stands, what it waits for, its plan, diff, evidence, log or graph."""
     settings = settings_from(options)
     async with open_store(settings) as journal:
         known = parse_run_id(run_id)
@@ -154,14 +155,31 @@ async def show(run_id: str, part: str | None, **options: Any) -> int:
 
 @main.command()
 @RUN_ID
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Leave out events up to SEQ.")
 @common
 @door
-async def watch(run_id: str, **options: Any) -> int:
+async def watch(run_id: str, after: int, **options: Any) -> int:
     """Follow a run until it ends or waits for you."""
     known = parse_run_id(run_id)
     async with open_store(settings_from(options)) as journal:
         request = await request_of(journal, known)
-        return await watch_to_end(journal, request, as_json=options["as_json"])
+        return await watch_to_end(journal, request, as_json=options["as_json"], after=after)
+
+
+@main.command()
+@RUN_ID
+@click.option("--at", required=True, metavar="STEP", help="One of `manta show RUN --graph`.")
+@click.option("--run-id", "new_id", help="Of the new run; made up by default.")
+@common
+@door
+async def fork(run_id: str, at: str, new_id: str | None, **options: Any) -> int:
+    """Begin a new run with RUN's past up to STEP, and drive it from there. RUN stays as it is."""
+    known, into = parse_run_id(run_id), parse_run_id(new_id) if new_id else None
+    async with open_house(settings_from(options)) as house:
+        request = await house.fork(known, StepKey(at), into)
+        human = f"{request.run_id} goes on from {at} of {known}."
+        tell(options["as_json"], "forked", human, run_id=request.run_id, parent=known, at=at)
+        return await watch_to_end(house.journal, request, as_json=options["as_json"])
 
 
 @main.command()

@@ -9,6 +9,7 @@ from actors.run_repository import RunRepository
 from actors.sandbox.protocol import Check
 from actors.tools.text import neutralise
 from cluster.follow import delivered as delivery_of
+from cluster.graph import graph
 from cluster.intake import repository_path
 from cluster.options import tell
 from cluster.progress import line_of
@@ -69,6 +70,7 @@ def run_facts(info: RunInfo) -> dict[str, Any]:
         "updated_at": info.updated_at,
         "seq": info.seq,
         "owner": info.owner,
+        "parent": info.parent,
     }
 
 
@@ -96,6 +98,9 @@ async def show(
             tell(as_json, "diff", neutralise(text), diff=text)
         case "log":
             await _log(journal, run_id, as_json=as_json)
+        case "graph":
+            text, found = await graph(journal, run_id)
+            tell(as_json, "graph", text, **found)
         case "plan":
             await _asked(journal, run_id, "plan", as_json=as_json)
         case _:
