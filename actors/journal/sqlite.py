@@ -9,6 +9,7 @@ from actors.journal import state_directory
 from actors.journal.blob_files import BlobFiles
 from actors.journal.group_commit import GroupCommit
 from actors.journal.migrations import MIGRATIONS, Migration, migrate
+from actors.journal.rehearsal import rehearse
 from actors.journal.sql_journal import SqlJournal
 from actors.journal.sqlite_connection import SqliteConnection
 from actors.journal.verbs import Verb
@@ -82,6 +83,7 @@ class SqliteJournal(SqlJournal):
         try:
             with connection.transaction():
                 connection.perform(migrate("sqlite", str(self._file), self._migrations))
+            connection.rehearse(rehearse())
         except BaseException:
             connection.close()
             raise

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -40,7 +41,7 @@ class SqliteConnection:
 
     def __init__(self, file: Path, now: Callable[[], float]) -> None:
         self._file = file
-        self._compiler = Compiler(dialect(paramstyle="named"))
+        self._compiler = _compiler()
         # Checked out of its pool until it is closed: there is never a second one.
         url = URL.create("sqlite", database=str(file))
         self._pooled = create_engine(url, poolclass=NullPool).raw_connection()
@@ -73,6 +74,15 @@ class SqliteConnection:
             if self._raw.in_transaction:  # a full disk has undone it already
                 self._raw.execute("ROLLBACK")
             raise
+
+    def rehearse(self, verb: Verb[None]) -> None:
+        """Run a verb and undo it: nothing reaches the disk."""
+        self._raw.execute("BEGIN")
+        try:
+            self.perform(verb)
+        finally:
+            if self._raw.in_transaction:
+                self._raw.execute("ROLLBACK")
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
@@ -112,6 +122,12 @@ class SqliteConnection:
             self._raw.executemany(sql, parameters)
             return ()
         return self._raw.execute(sql, parameters).fetchall()
+
+
+@cache
+def _compiler() -> Compiler:
+    """One for all stores of this process: their statements are the same."""
+    return Compiler(dialect(paramstyle="named"))
 
 
 @contextmanager
