@@ -12,6 +12,7 @@ in the table. Writes docs/benchmarks.md and docs/engine.svg; `--quick` prints on
 import argparse
 import os
 import platform
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -34,7 +35,7 @@ from benchmarks.engine_contestants import (
 )
 from benchmarks.engine_plot import plot
 from benchmarks.engine_report import Results, report, write_section
-from tests.actors.journal.postgres_server import Server, running_server
+from tests.actors.journal.postgres_server import DEBIAN, Server, running_server
 
 JOBS = {
     "chain-1": Job("chain", 200, 1024, ""),
@@ -52,7 +53,6 @@ class Bench:
     """One run of the benchmark."""
 
     server: Server | None
-    no_server: str
     jobs: dict[str, Job]
     results: Results = field(default_factory=Results)
 
@@ -78,7 +78,7 @@ class Bench:
         for contestant in CONTESTANTS:
             try:
                 if contestant.on == "postgresql" and self.server is None:
-                    raise SkipError(self.no_server)
+                    raise SkipError("PostgreSQL's server is not installed here")
                 contestant.command()
             except SkipError as error:
                 self.results.absent[contestant.name] = str(error)
@@ -170,33 +170,41 @@ def machine() -> str:
     )
 
 
-def run(rounds: int, *, quick: bool, server: Server | None, no_server: str = "") -> Results:
-    jobs = JOBS
-    if quick:
-        kept = {title: job for title, job in JOBS.items() if title != "loop-10000"}
-        jobs = {t: replace(j, steps=min(j.steps, QUICK_STEPS)) for t, j in kept.items()}
-    bench = Bench(server, no_server, jobs)
+def run(bench: Bench, rounds: int, publish: Callable[[Results], None]) -> None:
+    """Play all rounds; what is known is published after each."""
+    results = bench.results
+    results.steps = {title: job.steps for title, job in bench.jobs.items()}
+    results.machine = machine()
     bench.prepare()
-    loads = [os.getloadavg()[0]]
+    bench.count_syncs()
+    results.loads.append(os.getloadavg()[0])
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         bench.round(number)
-        loads.append(os.getloadavg()[0])
-    bench.count_syncs()
-    results = bench.results
-    results.steps = {title: job.steps for title, job in jobs.items()}
-    results.rounds, results.loads, results.machine = rounds, loads, machine()
-    return results
+        results.loads.append(os.getloadavg()[0])
+        results.rounds = number + 1
+        publish(results)
 
 
-def with_server(use: Callable[[Server | None, str], Results]) -> Results:
-    try:
-        with running_server(durable=True) as server:
-            return use(server, "")
-    except (AssertionError, OSError) as error:
-        if "pg_ctl" not in str(error):
-            raise
-        return use(None, "PostgreSQL's server is not installed here")
+def write_pages(results: Results) -> None:
+    write_section(ROOT / "docs" / "benchmarks.md", "engine", report(results))
+    (ROOT / "docs" / "engine.svg").write_text(plot(results), encoding="utf-8")
+
+
+def jobs(*, quick: bool) -> dict[str, Job]:
+    if not quick:
+        return JOBS
+    kept = {title: job for title, job in JOBS.items() if title != "loop-10000"}
+    return {t: replace(j, steps=min(j.steps, QUICK_STEPS)) for t, j in kept.items()}
+
+
+@contextmanager
+def server_if_installed() -> Generator[Server | None]:
+    if not DEBIAN.exists() and shutil.which("pg_ctl") is None:
+        yield None
+        return
+    with running_server(durable=True) as server:
+        yield server
 
 
 def main() -> None:
@@ -206,15 +214,10 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds: int = arguments.rounds
     quick: bool = arguments.quick
-    results = with_server(
-        lambda server, reason: run(rounds, quick=quick, server=server, no_server=reason)
-    )
-    text = report(results)
-    print(text)
-    if not quick:
-        results.save(CACHE / "engine.json")
-        write_section(ROOT / "docs" / "benchmarks.md", "engine", text)
-        (ROOT / "docs" / "engine.svg").write_text(plot(results), encoding="utf-8")
+    with server_if_installed() as server:
+        bench = Bench(server, jobs(quick=quick))
+        run(bench, rounds, (lambda _: None) if quick else write_pages)
+    print(report(bench.results))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ function gated(id) {
 }
 
 const kinds = { chain, fan, loop };
-const warmUp = { ...job, steps: Math.min(20, job.steps) };
+const warmUp = { ...job, steps: Math.min(20, job.steps), size: job.size - 1 };
 const workflows = kinds[job.work]
   ? { warm: kinds[job.work](warmUp, "warm"), job: kinds[job.work](job, "job") }
   : { gated: gated("gated") };

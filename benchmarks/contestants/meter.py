@@ -34,7 +34,8 @@ class Job:
     name: str = "job"
 
     def warm_up(self) -> "Job":
-        return replace(self, steps=min(WARM_UP, self.steps), name="warm")
+        """A few steps, with other payloads: what is stored by its content is not there yet."""
+        return replace(self, steps=min(WARM_UP, self.steps), size=self.size - 1, name="warm")
 
 
 def read_job() -> Job:
