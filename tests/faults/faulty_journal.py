@@ -16,7 +16,7 @@ import psycopg
 
 from orchestration.clock import SystemClock
 from orchestration.errors import StoreError
-from orchestration.workflow.journal import Journal, NewRecord
+from orchestration.workflow.journal import Journal, NewRecord, RecordKind
 from tests.faults.plan import Fault, Life
 
 WRITES = {"create_run", "claim", "append", "append_under", "put_blob", "decide", "release"}
@@ -31,16 +31,17 @@ class Faults:
         self._life = life
         self._store = store
         self._home = home
-        self._dice = random.Random(life.seed)
-        self._seen = {"write": 0, "act": 0}
+        self._dice: dict[str, random.Random] = {}
+        self._seen: dict[str, int] = {}
         self._away_until = 0.0
         self.clock = SkewedClock(life.skew_s)
         self.writes: list[str] = []
         """What was written in this life: the call, and the kinds of its records."""
 
     def next(self, on: str) -> int:
-        self._seen[on] += 1
-        return self._seen[on] - 1
+        number = self._seen.get(on, 0)
+        self._seen[on] = number + 1
+        return number
 
     async def strike(self, on: str, number: int, when: str) -> None:
         for fault in self._life.faults:
@@ -55,27 +56,21 @@ class Faults:
     def _last(self) -> int:
         return self._seen["act"] - 1
 
-    def perhaps_lose(self) -> None:
-        """Fail while the store is away, or by bad luck."""
-        if time.monotonic() < self._away_until or self._dice.random() < self._life.loses:
+    def perhaps_lose(self, call: str) -> None:
+        """Fail while the store is away, or by bad luck: each kind of call has dice of its own."""
+        dice = self._dice.setdefault(call, random.Random(f"{call} {self._life.seed}"))
+        if time.monotonic() < self._away_until or dice.random() < self._life.loses:
             raise StoreError("the store does not answer", "wait for it")
 
     async def _do(self, fault: Fault) -> None:
         match fault.do:
-            case "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "stop":
-                with (self._home / "stopped").open("a") as file:
-                    file.write(f"{os.getpid()}\n")
-                os.kill(os.getpid(), signal.SIGSTOP)
-            case "wake":
-                for pid in (self._home / "stopped").read_text().split():
-                    os.kill(int(pid), signal.SIGCONT)
+            case "kill" | "stop" | "wake":
+                self._signal(fault.do)
             case "lose":
                 raise StoreError("the store did not answer", "ask again")
             case "away":
                 self._away_until = time.monotonic() + fault.seconds
-                self.perhaps_lose()
+                self.perhaps_lose("any")
             case "slow":
                 await asyncio.sleep(fault.seconds)
             case "block":
@@ -87,6 +82,18 @@ class Faults:
                 await asyncio.to_thread(work)
             case "lock":
                 await asyncio.to_thread(self._lock, fault.seconds)
+
+    def _signal(self, what: str) -> None:
+        stopped = self._home / "stopped"
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif what == "stop":
+            with stopped.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            os.kill(os.getpid(), signal.SIGSTOP)
+        else:
+            for pid in stopped.read_text().split():
+                os.kill(int(pid), signal.SIGCONT)
 
     def _lock(self, seconds: float) -> None:
         """Be a foreign client that holds the run's row and lets go of it later."""
@@ -112,21 +119,29 @@ class FaultyJournal:
         async def write(*args: Any, **options: Any) -> Any:
             number = self._faults.next("write")
             self._faults.writes.append(spoken(method.__name__, args))
-            self._faults.perhaps_lose()
+            self._faults.perhaps_lose(method.__name__)
             await self._faults.strike("write", number, "before")
+            await self._strike(method.__name__, {})
             result = await method(*args, **options)
             await self._faults.strike("write", number, "after")
-            self._faults.perhaps_lose()
+            self._faults.perhaps_lose(method.__name__)
             return result
 
         return write
 
     def _read(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def read(*args: Any, **options: Any) -> Any:
-            self._faults.perhaps_lose()
+            self._faults.perhaps_lose(method.__name__)
+            await self._strike(method.__name__, options)
             return await method(*args, **options)
 
         return read
+
+    async def _strike(self, name: str, options: dict[str, Any]) -> None:
+        """Give this call's own faults their chance, by its name."""
+        kinds: list[RecordKind] = options.get("kinds") or []
+        name = f"{name} {'+'.join(kinds)}".strip()
+        await self._faults.strike(name, self._faults.next(name), "before")
 
 
 def spoken(name: str, args: tuple[Any, ...]) -> str:

@@ -94,7 +94,7 @@ def named(undisturbed: Verdict) -> dict[str, Fault]:
     """One moment of each name, in the middle of a life."""
     writes: list[str] = undisturbed["writes"]
     intent = [n for n, write in enumerate(writes) if write.endswith("started")][-1]
-    done = [n for n, write in enumerate(writes) if write.startswith("append done")][0]
+    done = next(n for n, write in enumerate(writes) if write.startswith("append done"))
     return {
         "before an intent": Fault(at=intent, when="before"),
         "after an intent": Fault(at=intent, when="after"),

@@ -14,7 +14,7 @@ class Frozen(BaseModel):
 
 
 class Fault(Frozen):
-    """Something happens before or after the n-th (from 0) write, or act in the world, of a life."""
+    """Something happens before or after the n-th write, act, or other call (from 0) of a life."""
 
     at: int
     do: Literal["kill", "stop", "wake", "lose", "away", "slow", "block", "jump", "run", "lock"] = (
@@ -29,7 +29,7 @@ class Fault(Frozen):
     lock: a foreign client of the database locks the run's row for `seconds`.
     """
     when: Literal["before", "after"] = "before"
-    on: Literal["write", "act"] = "write"
+    on: Literal["write", "act", "get_blob", "put_blob", "read effect"] = "write"
     seconds: float = 0
     argv: tuple[str, ...] = ()
 

@@ -25,7 +25,8 @@ def test_killed_and_killed_on_the_resume_it_ends_as_if_undisturbed(
     theatre: Theatre, verb: str
 ) -> None:
     dice = random.Random(verb)
-    for moment in named(theatre.undisturbed(verb)).values():
+    moments_of_each_name = list(named(theatre.undisturbed(verb)).values())
+    for moment in moments_of_each_name[VERBS.index(verb) % 2 :: 2]:
         verdict = theatre.survives(verb, one(dying(moment)), a_death_on_the_resume(dice))
         assert verdict["ends"][0] == KILLED
 
@@ -60,17 +61,9 @@ def test_a_run_that_kills_its_owner_is_set_aside_until_a_person_resumes_it(
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("verb", VERBS)
-def test_killed_at_every_boundary(theatre: Theatre, verb: str) -> None:
-    for moment in moments(theatre.undisturbed(verb)):
-        verdict = theatre.survives(verb, one(dying(moment)))
-        assert verdict["ends"] == [KILLED] or verb in SIDE_BY_SIDE, moment
-
-
-@pytest.mark.faults
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("verb", VERBS)
 def test_killed_at_every_boundary_and_again_on_the_resume(theatre: Theatre, verb: str) -> None:
     dice = random.Random(verb)
     for moment in moments(theatre.undisturbed(verb)):
-        again = [a_death_on_the_resume(dice) for _ in range(dice.randrange(1, 4))]
-        theatre.survives(verb, one(dying(moment)), *again)
+        again = [a_death_on_the_resume(dice) for _ in range(dice.randrange(4))]
+        verdict = theatre.survives(verb, one(dying(moment)), *again)
+        assert verdict["ends"][0] == KILLED or verb in SIDE_BY_SIDE, moment
