@@ -100,8 +100,9 @@ def _head(results: Results) -> str:
         "![Steps per second of each engine](engine.svg)\n\n"
         f"Medians of {results.rounds} interleaved rounds, each play in a process of its own, "
         f"{results.at}. Machine: {results.machine}; load average {low:.1f} to {high:.1f}, of which "
-        "about 1 is the benchmark's own, the rest other work on the machine. *Of the floor* is the median of the ratios within "
-        "each round. To measure anew: `.venv/bin/python -m benchmarks.engine` (`make bench`)."
+        "about 1 is the benchmark's own, the rest other work on the machine. *Of the floor* is the "
+        "median of the ratios within each round. To measure anew: "
+        "`.venv/bin/python -m benchmarks.engine` (`make bench`)."
     )
 
 
