@@ -53,7 +53,8 @@ class Results:
     def share(self, title: str, name: str, floor: str) -> float | None:
         """Of the floor's steps a second: the median of the rounds' own ratios."""
         plays = self.plays.get(title, {})
-        pairs = zip(plays.get(floor, []), plays.get(name, []), strict=False)
+        # From the last round backwards: some take part in that one only.
+        pairs = zip(reversed(plays.get(floor, [])), reversed(plays.get(name, [])), strict=False)
         ratios = [under["seconds"] / one["seconds"] for under, one in pairs]
         return statistics.median(ratios) if ratios else None
 
