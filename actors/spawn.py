@@ -87,7 +87,7 @@ def start_supervisor(run_id: RunId, setup: StageSetup) -> SupervisorHandle:
     """The run's supervisor, made or found."""
     name = f"supervisor:{run_id}"
     actor = (
-        ray.remote(RunningSupervisor)
+        ray.remote(_shown_as("Supervisor", RunningSupervisor))
         .options(
             name=name,
             namespace=NAMESPACE,
@@ -113,7 +113,7 @@ def find_supervisor(run_id: RunId) -> SupervisorHandle | None:
 
 def start_resident(spec: ResidentSpec) -> ActorHandle:
     """A resident's actor, made or found."""
-    housing = type(spec.kind.capitalize(), (Resident,), {"__doc__": Resident.__doc__})
+    housing = _shown_as(spec.kind.capitalize(), Resident)
     return (
         ray.remote(housing)
         .options(
@@ -128,6 +128,11 @@ def start_resident(spec: ResidentSpec) -> ActorHandle:
         )
         .remote(spec.name, spec.entry, spec.arguments)
     )
+
+
+def _shown_as(name: str, actor: type) -> type:
+    """The class by the name that Ray's dashboard and `ps` show."""
+    return type(name, (actor,), {"__doc__": actor.__doc__})
 
 
 def open_pools(run_id: RunId, setup: Setup, *, coders: int, reviewers: int) -> Pools:

@@ -13,6 +13,7 @@ from typing import Any
 import ray
 import ray.exceptions
 from ray._private import ray_constants
+from ray._private import worker as ray_worker
 
 from cluster.papers import LOOPBACK_ONLY, ClusterAddress, authentication
 from orchestration.errors import InfrastructureError, UsageError
@@ -45,6 +46,8 @@ def connect(address: ClusterAddress) -> None:
     probe(address)
     _adopt_environment(address)
     _forget_working_dir(os.environ)
+    # Ray tells of dead workers on stdout, where only our data belongs; the journal knows of them.
+    ray_worker.print_to_stdstream = _unheard
     try:
         if address.address != "auto":
             # One quick question: `ray.init` asks twenty times over, even with a wrong token.
@@ -63,6 +66,10 @@ def connect(address: ClusterAddress) -> None:
         raise _token_trouble(address) from error
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, OSError) as error:
         raise _trouble(address, error) from error
+
+
+def _unheard(*_: object, **__: object) -> None:
+    """In place of Ray's printing."""
 
 
 def _adopt_environment(address: ClusterAddress) -> None:

@@ -312,8 +312,9 @@ class DirectoryProvider:
         self, labels: Mapping[str, str], *, keep: Sequence[str] = ()
     ) -> list[SandboxRef]:
         ended: list[SandboxRef] = []
-        for record in self._store.find(labels):
-            if record.id not in keep or self._expired(record):
+        for record in self._store.find({}):
+            meant = labels.items() <= record.spec.labels.items() and record.id not in keep
+            if meant or self._expired(record):
                 await self._end(record)
                 ended.append(record.ref)
         await asyncio.to_thread(self._store.sweep_snapshots, labels, keep)

@@ -18,6 +18,8 @@ class Probe:
     fix: str
 
 
+TRIAL_S = 120.0
+"""Life of the sandbox that is tried: should this process be killed, a later sweep ends it."""
 _PROBES = (
     Probe(
         "commands run", "true", "run `bwrap --unshare-all --ro-bind / / true` and read its words"
@@ -56,7 +58,7 @@ async def examine(provider: SandboxProvider) -> list[Check]:
     """Every check of a level that shares this machine's kernel."""
     checks = [_platform(), _memory(provider), _identity()]
     try:
-        sandbox = await provider.create(SandboxSpec(labels={"manta": "doctor"}))
+        sandbox = await provider.create(SandboxSpec(labels={"manta": "doctor"}, ttl_s=TRIAL_S))
     except SandboxError as error:
         return [*checks, Check("sandbox opens", False, error.what, error.fix)]
     try:

@@ -38,6 +38,7 @@ class Door:
     def __init__(self, place: Path, **more: str) -> None:
         self.place = place
         self.state = place / "state"
+        self.started: list[Running] = []
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "USER") if name in os.environ}
         self.environment = {
             **kept,
@@ -56,6 +57,10 @@ class Door:
         return Said(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> "Running":
+        self.started.append(self._start(*arguments))
+        return self.started[-1]
+
+    def _start(self, *arguments: str) -> "Running":
         return Running(
             subprocess.Popen(
                 [MANTA, *arguments, "--json"],
@@ -73,7 +78,16 @@ class Door:
         keeper = json.loads((self.state / "cluster" / "address.json").read_text())["keeper_pid"]
         return [pid for pid in family(keeper) if name in title(pid)]
 
+    def sandboxes(self) -> list[str]:
+        """Ids of sandboxes that runs have left."""
+        papers = (self.state / "sandboxes").glob("*/sandbox.json")
+        found = [json.loads(paper.read_text()) for paper in papers]
+        return [one["id"] for one in found if "run" in one["spec"]["labels"]]
+
     def close(self) -> None:
+        for running in self.started:
+            running.close()
+        self.started.clear()
         self.manta("down")
 
 
@@ -104,11 +118,17 @@ class Running:
         assert self.process.stderr is not None
         code = self.process.wait(PATIENCE_S)
         out = "\n".join(json.dumps(line) for line in self.seen)
-        return Said(code, out, self.process.stderr.read())
+        err = self.process.stderr.read()
+        self.close()
+        return Said(code, out, err)
 
-    def kill(self) -> None:
+    def close(self) -> None:
+        """End it, however far it is."""
         self.process.kill()
         self.process.wait(10)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def family(root: int) -> list[int]:

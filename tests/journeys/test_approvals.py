@@ -16,7 +16,7 @@ def test_plan_and_delivery_wait_and_go_on_elsewhere(door: Door, wordkit: Path) -
         *recorded(wordkit, "--run-id", run_id, "--approve", "plan,delivery", "--json")
     )
     assert (asked.code, asked.of("waiting")["labels"]) == (3, ["plan"])
-    assert door.processes(run_id) == [], "nothing may stay in memory"
+    assert door.processes("ray::Supervisor") == [], "nothing may stay in memory"
     assert "top-words" in door.manta("show", run_id, "--plan").out
 
     early = door.manta("resume", run_id, "--json")

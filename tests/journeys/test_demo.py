@@ -41,7 +41,7 @@ def test_the_demo_delivers_a_tested_branch_and_says_that_it_is_a_recording(door:
     assert {t["green"]["exit_code"] for t in evidence["tasks"]} == {0}
     assert evidence["final"]["exit_code"] == 0
     assert all(model.startswith("recording:") for model in evidence["models"])
-    assert list((door.state / "sandboxes").glob("*/workspace")) == []
+    assert door.sandboxes() == []
 
 
 def test_independent_tasks_are_worked_on_at_the_same_time(door: Door) -> None:

@@ -45,7 +45,7 @@ def check(door: Door, repository: Path, run_id: str, undisturbed: str) -> None:
     assert merges(repository, run_id) == 3
     evidence = json.loads(door.manta("show", run_id, "--evidence").out)
     assert evidence["usage"]["calls"] == CALLS
-    assert list((door.state / "sandboxes").glob("*/workspace")) == []
+    assert door.sandboxes() == []
 
 
 def run_until(door: Door, repository: Path, run_id: str, **wanted: str) -> Running:
@@ -56,7 +56,7 @@ def run_until(door: Door, repository: Path, run_id: str, **wanted: str) -> Runni
 
 def test_a_coder_killed_in_mid_task(door: Door, wordkit: Path, undisturbed: str) -> None:
     running = run_until(door, wordkit, "kill-coder", kind="turn", step="write_code")
-    coders = door.processes("ray::coder")
+    coders = door.processes("/write_code/")
     assert coders
     for pid in coders:
         kill(pid)
@@ -67,7 +67,7 @@ def test_a_coder_killed_in_mid_task(door: Door, wordkit: Path, undisturbed: str)
 
 def test_the_supervisor_killed_in_mid_run(door: Door, wordkit: Path, undisturbed: str) -> None:
     running = run_until(door, wordkit, "kill-supervisor", kind="turn", step="write_code")
-    (pid,) = door.processes("ray::supervisor:kill-supervisor")
+    (pid,) = door.processes("ray::Supervisor")
     kill(pid)
     said = running.rest()
     assert said.code == 0, said.err
@@ -76,7 +76,7 @@ def test_the_supervisor_killed_in_mid_run(door: Door, wordkit: Path, undisturbed
 
 def test_the_driver_killed_in_mid_run(door: Door, wordkit: Path, undisturbed: str) -> None:
     running = run_until(door, wordkit, "kill-driver", kind="turn", step="write_code")
-    running.kill()
+    running.close()
     said = door.manta("watch", "kill-driver", "--json")
     assert said.code == 0, said.err
     check(door, wordkit, "kill-driver", undisturbed)
@@ -101,7 +101,7 @@ def test_a_stopped_job_cancels_its_run(door: Door, wordkit: Path) -> None:
     said = running.rest()
     assert said.code == 1
     assert "cancelled" in door.manta("show", "stop-job").out
-    assert list((door.state / "sandboxes").glob("*/workspace")) == []
+    assert door.sandboxes() == []
 
 
 def test_the_same_run_id_twice_attaches(door: Door, wordkit: Path) -> None:
