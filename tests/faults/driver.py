@@ -21,6 +21,7 @@ from typing import Any
 from actors.journal.postgresql import PostgresJournal
 from actors.journal.sqlite import SqliteJournal
 from orchestration.errors import (
+    ConflictError,
     MantaError,
     NotFoundError,
     RunOwnedError,
@@ -61,22 +62,33 @@ class Driver:
         )
         while True:
             try:
-                outcome = await engine.start(self.flow, self.value, run_id=THE_RUN)
-                if outcome.status is RunStatus.DEAD_LETTER:
-                    outcome = await engine.resume(self.flow, THE_RUN)
-                if outcome.status.ended:
-                    return 0
-                if not self.life.answers:
-                    return SUSPENDED
-                await self._answer(outcome)
+                code = await self._once(engine)
+                if code is not None:
+                    return code
             except (RunOwnedError, StaleOwnerError):
                 if not self.life.waits:
                     raise
                 await asyncio.sleep(0.05)
+            except ConflictError:
+                # A rival may have ended the run between our look at it and our claim.
+                if not (await self.journal.info(THE_RUN)).status.ended:
+                    raise
             except StoreError:
                 self.tries -= 1
                 if self.tries <= 0:
                     raise
+
+    async def _once(self, engine: Engine) -> int | None:
+        """Start or attach; None after answers, with which the run can go on."""
+        outcome = await engine.start(self.flow, self.value, run_id=THE_RUN)
+        if outcome.status is RunStatus.DEAD_LETTER:
+            outcome = await engine.resume(self.flow, THE_RUN)
+        if outcome.status.ended:
+            return 0
+        if not self.life.answers:
+            return SUSPENDED
+        await self._answer(outcome)
+        return None
 
     async def _answer(self, outcome: RunOutcome) -> None:
         for asked in outcome.suspensions:

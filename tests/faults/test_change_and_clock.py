@@ -1,11 +1,19 @@
 """What changes under a run in flight: its definition, and the time."""
 
+import asyncio
+
 import pytest
 
+from orchestration.clock import ManualClock
+from orchestration.ids import RunId
+from orchestration.workflow.builder import Workflow
+from orchestration.workflow.engine import Engine
+from orchestration.workflow.in_memory import InMemoryJournal
 from tests.faults.conftest import Theatre
 from tests.faults.flows import VERBS
 from tests.faults.oracle import check_journal, check_work, named, results
-from tests.faults.plan import Fault, Life, Plan, dying, one
+from tests.faults.plan import RUN, Fault, Life, Plan, dying, one
+from tests.orchestration.workflow.stage import on_manual_clock, settle
 
 HOUR = 3600
 TIMELY = {"sleep", "retry"}
@@ -68,6 +76,25 @@ def test_after_the_stores_clock_went_back_its_owner_goes_on_and_others_are_told(
     [said] = verdict["said"]
     assert said["error"] == "RunOwnedError"
     assert "take it over" in said["fix"]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a moment is journaled by its owner's clock, not the store's",
+)
+async def test_a_sleep_begun_by_an_owner_whose_clock_was_ahead_ends_in_time() -> None:
+    ahead, right = ManualClock(), ManualClock()
+    await ahead.advance(HOUR)
+    journal = InMemoryJournal(right)
+    flow = Workflow("nap", int).sleep(10).commit()
+    first = Engine(journal, owner="owner", clock=ahead, poll_s=1)
+    drive = asyncio.create_task(first.start(flow, 1, run_id=RunId(RUN)))
+    await settle()
+    drive.cancel()
+    await asyncio.wait({drive})
+    second = Engine(journal, owner="owner", clock=right, poll_s=1)
+    await on_manual_clock(right, second.resume(flow, RunId(RUN)), seconds=20)
 
 
 @pytest.mark.faults
