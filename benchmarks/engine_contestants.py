@@ -39,6 +39,7 @@ class Contestant:
     """Installs it if need be. Raises `SkipError`."""
     plays: frozenset[str]
     on: Literal["a file", "memory", "postgresql"] = "a file"
+    is_power_safe: bool = True
     poll_s: float = 1.0
     directory: Path = ROOT
     once: frozenset[str] = frozenset()
@@ -182,6 +183,7 @@ CONTESTANTS = (
         "WAL, NORMAL: a killed process, not a power cut; foreach is not saved per item",
         mastra,
         ALL,
+        is_power_safe=False,
         directory=CACHE / "mastra",
         once=frozenset({"chain-100"}),
     ),

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from benchmarks.engine_contestants import CONTESTANTS
+from benchmarks.engine_contestants import CONTESTANTS, Contestant
 from benchmarks.engine_report import Results
 
 PANELS = {
@@ -32,7 +32,10 @@ def plot(results: Results) -> str:
         for n, lines in enumerate(panels)
     ]
     height = (len(panels) + 1) // 2 * tall
-    caption = f"Steps per second, higher is better. {results.at}; {results.rounds} rounds, medians."
+    caption = (
+        f"Steps per second, higher is better. {results.at}; {results.rounds} rounds, medians. "
+        "Outlined: a power cut may take acknowledged steps."
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * wide} {height + 28}" '
         f'role="img" aria-label="{escape(caption)}"><style>{STYLE}</style>'
@@ -42,21 +45,23 @@ def plot(results: Results) -> str:
 
 def _panel(results: Results, title: str, heading: str) -> list[str]:
     rates = {
-        c.name: rate
+        c: rate
         for c in CONTESTANTS
         if c.on != "memory" and (rate := results.rate(title, c.name)) is not None
     }
     most = max(rates.values(), default=1.0)
     head = f'<text class="title" x="{NAMES}" y="14">{escape(heading)}</text>'
-    return [head, *(_bar(name, rate, most) for name, rate in rates.items())]
+    return [head, *(_bar(c, rate, most) for c, rate in rates.items())]
 
 
-def _bar(name: str, rate: float, most: float) -> str:
+def _bar(contestant: Contestant, rate: float, most: float) -> str:
+    name = contestant.name
     colour = FLOORS if name.startswith("floor") else OURS if name.startswith("Manta") else PEERS
+    paint = f'fill="{colour}"' if contestant.is_power_safe else f'fill="none" stroke="{colour}"'
     length = max(1.0, rate / most * BARS)
     return (
         f'<text x="{NAMES - 8}" y="14" text-anchor="end">{escape(name)}</text>'
-        f'<rect x="{NAMES}" y="3" width="{length:.1f}" height="14" rx="2" fill="{colour}"/>'
+        f'<rect x="{NAMES}" y="3" width="{length:.1f}" height="14" rx="2" {paint}/>'
         f'<text x="{NAMES + length + 6:.1f}" y="14">{rate:,.0f}</text>'
     )
 

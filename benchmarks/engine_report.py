@@ -185,7 +185,7 @@ def _aims(results: Results) -> str:
             _aim("chain of 1 KB, steps/s", 2000, results.rate("chain-1", OURS), _time_of(results)),
             _aim("syncs per step", 1.05, results.syncs.get(("chain-1", OURS)), _syncs, most=True),
             _aim("bytes written, of the floor's", 1.3, _bytes(results), _rows, most=True),
-            _aim("rate at 10,000 steps, of that at 200", 0.9, _linear(results), _growth(results)),
+            _aim("rate at 10,000 steps by that at 200", 0.9, _linear(results), _growth(results)),
             _aim(
                 "PostgreSQL, of its floor",
                 1 / 3,
@@ -266,14 +266,15 @@ def _bytes(results: Results) -> float | None:
 
 
 def _linear(results: Results) -> float | None:
-    short, long = (results.rate(title, OURS) for title in ("loop", "loop-10000"))
+    """The rate of a long run by that of a short one, each against the floor beside it."""
+    short, long = (results.share(title, OURS, FLOOR) for title in ("loop", "loop-10000"))
     return None if short is None or long is None else long / short
 
 
 def _growth(results: Results) -> Callable[[], str]:
     def told() -> str:
-        floor = [results.rate(title, FLOOR) or 1.0 for title in ("loop", "loop-10000")]
-        return f"the floor itself does {floor[1] / floor[0]:.2f} there"
+        used = (results.each(t, OURS, "cpu_s", 1000) or 0.0 for t in ("loop", "loop-10000"))
+        return "CPU of a step, short and long: {:.2f} and {:.2f} ms".format(*used)
 
     return told
 
