@@ -6,6 +6,7 @@ detached: they outlive the driver that made them.
 
 import asyncio
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -31,12 +32,15 @@ from actors.resident import Resident
 from actors.reviewer import Reviewer
 from actors.security import SecurityAnalyst
 from actors.supervisor import StageSetup, Supervisor
+from orchestration.errors import ConflictError, InfrastructureError, RunOwnedError
 from orchestration.ids import RunId
 from orchestration.messages import FeatureRequest
 
+log = logging.getLogger(__name__)
 NAMESPACE = "manta"
 CPUS = {"supervisor": 0.05, "resident": 0.05, "player": 0.1}
 """Small but not zero: an actor of zero CPUs neither makes a cluster grow nor spreads over it."""
+CARRY_ON_ATTEMPTS = 12
 LINGER_S = 0.5
 """Time for whoever asked to hear how it went before the actor is gone."""
 P = TypeVar("P", bound=PlayerHandle)
@@ -70,14 +74,28 @@ class RunningSupervisor(Supervisor):
         super().__init__(run_id, setup, owner=f"supervisor {context.get_actor_id()}")
         self._me: ActorHandle = context.current_actor
         if context.was_current_actor_reconstructed:
-            self._me.start.remote(None, False)
+            # A call to ourselves could be refused while Ray still counts us as restarting.
+            self._carrying_on = asyncio.get_running_loop().create_task(self.carry_on())
+
+    async def carry_on(self) -> None:
+        """After a restart: take the run up again, however long its ground takes to come back."""
+        for attempt in range(1, CARRY_ON_ATTEMPTS + 1):
+            try:
+                await super().start(None)
+                break
+            except (RunOwnedError, ConflictError):
+                break  # somebody else drives it, or it has ended
+            except InfrastructureError:
+                log.exception("attempt %d to carry on with %s failed", attempt, self.run_id)
+                await asyncio.sleep(min(attempt, 5))
+        self._me.leave_when_done.remote()
 
     async def start(self, request: FeatureRequest | None, take_over: bool = False) -> None:
         self._me.leave_when_done.remote()
         await super().start(request, take_over)
 
     async def leave_when_done(self) -> None:
-        """End this actor for good once nothing is left to drive."""
+        """End this actor for good once the run has ended or waits for people."""
         await asyncio.sleep(LINGER_S)
         await self.finished()
         exit_actor()

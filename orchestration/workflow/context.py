@@ -14,7 +14,7 @@ from orchestration.workflow.facts import read_output
 from orchestration.workflow.journal import NewRecord, RecordKind
 from orchestration.workflow.state import encode_update
 from orchestration.workflow.step import Bail, Suspend, Suspension
-from orchestration.workflow.storage import Storage, loaded
+from orchestration.workflow.storage import Storage
 from orchestration.workflow.values import Stored
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class RunningStep:
             if key in known:
                 text = read_output(known[key])[1]
                 stored = Stored(text, codec(returns))
-                return cast("T", await loaded(self._storage.journal, stored.take))
+                return cast("T", await self._storage.loaded(stored.take))
             await self._check()
             stored = await self._storage.store(codec(returns), await fn())
             body = stored.text.write(f'"key":{json.dumps(key)},')
@@ -89,8 +89,6 @@ class RunningStep:
 
     async def _effects(self) -> dict[str, str]:
         if self._known is None:
-            records = await self._storage.journal.read(
-                self._grant.run_id, step_key=self._grant.step_key, kinds=[RecordKind.EFFECT]
-            )
+            records = await self._storage.effects(self._grant)
             self._known = {str(read_output(r.body)[0]["key"]): r.body for r in records}
         return self._known

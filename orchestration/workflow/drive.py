@@ -72,7 +72,12 @@ class Drive:
             listening=lambda: self.machine.is_asking,
         )
         self.guard.heard(history.seq)
-        self.storage = Storage(self.journal, self.clock, lambda: not self.guard.is_late)
+        self.storage = Storage(
+            self.journal,
+            self.clock,
+            lambda: not self.guard.is_late,
+            lambda error: self.inbox.put(Lost(error)),
+        )
         self.performer = Performer(
             self.storage,
             self.clock,

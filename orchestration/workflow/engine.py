@@ -90,7 +90,13 @@ class Engine:
             await self._check_input(run_id, given)
         if info.status.ended or info.status is RunStatus.DEAD_LETTER:
             return await outcome_of(self.journal, workflow, run_id)
-        return await self._drive(workflow, info, take_over=False, steps=steps)
+        try:
+            return await self._drive(workflow, info, take_over=False, steps=steps)
+        except ConflictError:  # perhaps a rival ended it between our look and our claim
+            outcome = await outcome_of(self.journal, workflow, run_id)
+            if not outcome.status.ended:
+                raise
+            return outcome
 
     async def resume(
         self,

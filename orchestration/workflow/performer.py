@@ -22,7 +22,7 @@ from orchestration.workflow.signals import (
     Woke,
 )
 from orchestration.workflow.step import Bail, Suspend
-from orchestration.workflow.storage import Storage, loaded
+from orchestration.workflow.storage import Storage
 from orchestration.workflow.values import Stored
 
 Task = asyncio.Task[None]
@@ -145,7 +145,7 @@ class Performer:
 
     async def _call(self, command: Start, ctx: RunningStep) -> Any:
         node = command.node
-        value = await loaded(self._storage.journal, command.value.take)
+        value = await self._storage.loaded(command.value.take)
         return await (node.call(value, ctx) if node.wants_ctx else node.call(value))
 
     async def _limited(self, command: Start, ctx: RunningStep) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from orchestration.clock import Clock
-from orchestration.errors import StoreError
+from orchestration.errors import NotFoundError, StoreError
 from orchestration.ids import BlobId, RunId, StepGrant
 from orchestration.workflow.codec import Codec
 from orchestration.workflow.facts import History, Text, read_spill, spill_body
@@ -78,10 +78,18 @@ async def fetch(journal: Journal, stored: Stored) -> None:
 class Storage:
     """Writes for one run."""
 
-    def __init__(self, journal: Journal, clock: Clock, still_ours: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        still_ours: Callable[[], bool],
+        lost: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
+        """`lost` hears why the store was given up: that ends the drive, and fails no step."""
         self.journal = journal
         self._clock = clock
         self._still_ours = still_ours
+        self._lost = lost
 
     async def store(self, codec: Codec[object], value: object) -> Stored:
         """Encode a value and, if it is large, put it into the blob table."""
@@ -131,6 +139,33 @@ class Storage:
 
         return await self._surely(write, landed)
 
+    async def loaded(self, read: Callable[[], T]) -> T:
+        """Call `read`, fetching the blobs that its values lie in."""
+        return await self._patiently(lambda: loaded(self.journal, read))
+
+    async def effects(self, grant: StepGrant) -> list[Record]:
+        """The effects that attempts of this step have recorded."""
+        kinds = [RecordKind.EFFECT]
+        return await self._patiently(
+            lambda: self.journal.read(grant.run_id, step_key=grant.step_key, kinds=kinds)
+        )
+
+    async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read, waiting a while for a store that is away. What is gone or torn stays so."""
+        tries = 0
+        while True:
+            try:
+                return await read()
+            except NotFoundError as error:
+                self._lost(error)
+                raise
+            except StoreError as error:
+                tries += 1
+                if tries > len(_PATIENCE_S) or not self._still_ours():
+                    self._lost(error)
+                    raise
+                await self._clock.sleep(_PATIENCE_S[tries - 1])
+
     async def _blob(self, text: str) -> BlobId:
         async def write() -> BlobId:
             return await self.journal.put_blob(text.encode())
@@ -166,8 +201,9 @@ class Storage:
                 if tries and (result := await landed()) is not None:
                     return result
                 return await write()
-            except StoreError:
+            except StoreError as error:
                 tries += 1
                 if not self._still_ours():
+                    self._lost(error)
                     raise
                 await self._clock.sleep(_PATIENCE_S[min(tries, len(_PATIENCE_S)) - 1])

@@ -8,9 +8,6 @@ from tests.faults.oracle import moments, named
 from tests.faults.plan import TTL_S, Fault, Life, dying, one
 
 LONG = 1.5 * TTL_S
-FAILS_THE_STEP = pytest.mark.xfail(
-    strict=True, reason="a read that the store does not answer counts as the step's own failure"
-)
 
 
 def losing(at: int, when: str) -> Life:
@@ -69,7 +66,6 @@ def test_a_locked_file_is_named_and_the_run_stays_as_it_was(theatre: Theatre) ->
     assert said["fix"] == "close that program, then resume"
 
 
-@FAILS_THE_STEP
 @pytest.mark.slow
 def test_a_missing_blob_is_named_and_the_run_goes_on_once_it_is_back(theatre: Theatre) -> None:
     half = named(theatre.undisturbed("large"))["after a step"]
@@ -87,8 +83,8 @@ def test_a_missing_blob_is_named_and_the_run_goes_on_once_it_is_back(theatre: Th
 @pytest.mark.parametrize(
     ("verb", "what"),
     [
-        pytest.param("large", "get_blob", marks=FAILS_THE_STEP),
-        pytest.param("retry", "read effect", marks=FAILS_THE_STEP),
+        ("large", "get_blob"),
+        ("retry", "read effect"),
         ("large", "put_blob"),
     ],
 )
