@@ -20,7 +20,11 @@ $(STAMP): requirements.lock cluster/docker/sandbox.lock cluster/setup.sh pyproje
 demo: $(STAMP)  ## Run the main job on a bundled sample; no API key needed
 	@$(BIN)/manta demo
 
-test: $(STAMP)  ## Every test
+$(STAMP)-test: $(STAMP)
+	@sh cluster/setup.sh "$(PYTHON)" "$(VENV)" test
+	@touch $@
+
+test: $(STAMP)-test  ## Every test
 	@$(BIN)/python -m pytest -m "not faults and not attacks and not soak"
 
 check: $(STAMP) lint types floors unit  ## The quick one: format, lint, types, floors, unit tests
@@ -40,7 +44,7 @@ unit: $(STAMP)
 fix: $(STAMP)  ## Format and mend what can be mended
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 
-faults: $(STAMP)  ## The long fault suite
+faults: $(STAMP)-test  ## The long fault suite
 	@$(BIN)/python -m pytest -m faults --timeout 900
 
 attacks: $(STAMP)  ## The whole attack suite

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Set up a fresh Debian or Ubuntu machine: system packages, then a virtual environment.
-# Usage: cluster/setup.sh PYTHON VENV
+# Usage: cluster/setup.sh PYTHON VENV [test]      with `test`, also what only the tests need
 set -eu
 python=${1:-python3}
 venv=${2:-.venv}
@@ -15,6 +15,7 @@ say() { printf '%s\n' "setup: $*" >&2; }
 missing=""
 command -v bwrap >/dev/null 2>&1 || missing="$missing bubblewrap"
 command -v git >/dev/null 2>&1 || missing="$missing git"
+[ "${3:-}" != test ] || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing="$missing postgresql"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
   sudo=""
@@ -27,6 +28,7 @@ if [ -n "$missing" ]; then
   }
 fi
 
+[ "${3:-}" != test ] || exit 0
 [ -x "$venv/bin/python" ] || { say "creating $venv"; "$python" -m venv "$venv"; }
 say "installing locked Python packages (a minute or two the first time)"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
