@@ -1,4 +1,4 @@
-"""One local Ray cluster for all journeys of a module."""
+"""One local Ray cluster for all journeys."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.journeys.door import Door
 REQUEST = HERE / "request.txt"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     opened = Door(tmp_path_factory.mktemp("door"))
     yield opened
