@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: setup demo test check fix lint types floors unit faults attacks soak lock clean
+.PHONY: help setup demo test check fix lint types floors unit faults attacks soak bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -52,6 +52,9 @@ attacks: $(STAMP)  ## The whole attack suite
 
 soak: $(STAMP)  ## A week in fast motion
 	@$(BIN)/python -m pytest -m soak --timeout 3600
+
+bench: $(STAMP)  ## Our engine beside others; writes docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.engine
 
 lock: $(STAMP)  ## Compile requirements.lock anew
 	@$(BIN)/python -m pip install -q uv && $(BIN)/uv pip compile -q --universal --python-version 3.11 \
