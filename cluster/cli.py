@@ -65,6 +65,8 @@ async def run(request: str, **options: Any) -> int:
 
 async def play(order: Order, settings: Settings, *, as_json: bool) -> int:
     """Take an order in, start its run and follow it."""
+    if settings.sandbox == "none":
+        say("warning: --sandbox none is no sandbox: what agents run can do all that you can")
     request, source = await take_in(order, settings)
     if source.is_dirty:
         say(f"note: uncommitted changes in {source.name} stay as they are, outside of this run")

@@ -44,7 +44,7 @@ running = chained(
     click.option("--model", help="PROVIDER/NAME, for example anthropic/claude-sonnet-4-5."),
     click.option("--api-base", help="URL of an OpenAI-compatible endpoint."),
     click.option("--approve", help="Gates that wait for you: plan, delivery, or both."),
-    click.option("--sandbox", help="local (default), container, e2b, daytona, or none."),
+    click.option("--sandbox", help="local (the default), or none: a bare process."),
     click.option("--workflow", help="A delivery of your own, MODULE:FUNCTION."),
     click.option("--test-command", help="Overrides the detected test runner."),
     click.option("--record", type=click.Path(path_type=Path), help="Keep model replies here."),

@@ -130,3 +130,10 @@ def test_a_dirty_working_tree_is_noted_and_left_alone(shell: Door, wordkit: Path
         ["git", "status", "--short"], cwd=wordkit, capture_output=True, text=True, check=True
     )
     assert status.stdout == "?? scratch.txt\n"
+
+
+def test_no_sandbox_at_all_is_warned_of(shell: Door, wordkit: Path) -> None:
+    told = shell.manta(
+        "run", "Do it", "--repo", str(wordkit), "--replay", "/nowhere.jsonl", "--sandbox", "none"
+    )
+    assert told.err.startswith("warning: --sandbox none is no sandbox")
