@@ -2,10 +2,10 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 MANTA = str(Path(sys.executable).parent / "manta")
 PATIENCE_S = 180
+GRACE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,17 @@ def title(pid: int) -> str:
 
 def kill(pid: int) -> None:
     """SIGKILL a process that this test started, and wait until it is gone."""
+    handle = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while title(pid) and time.monotonic() < deadline:
-        os.sched_yield()
+    assert select.select([handle], [], [], GRACE_S)[0]
+    os.close(handle)
+
+
+def leaves(pid: int) -> bool:
+    """Whether a process ends by itself within a bound."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    with os.fdopen(handle):
+        return bool(select.select([handle], [], [], GRACE_S)[0])
