@@ -5,12 +5,18 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from orchestration.clock import Clock
-from orchestration.errors import BudgetExceededError, StepFailedError, UsageError
+from orchestration.errors import (
+    BudgetExceededError,
+    StaleOwnerError,
+    StepFailedError,
+    StoreError,
+    UsageError,
+)
 from orchestration.ids import StepGrant, StepKey
 from orchestration.workflow.codec import Codec, codec
 from orchestration.workflow.context import RunningStep
 from orchestration.workflow.guard import Guard
-from orchestration.workflow.inbox import Inbox
+from orchestration.workflow.inbox import Inbox, Lost
 from orchestration.workflow.signals import (
     Bailed,
     Event,
@@ -97,7 +103,7 @@ class Performer:
             del self._attempts[command.key]
             self._inbox.put(event)
 
-    async def _outcome(self, command: Start) -> Event:
+    async def _outcome(self, command: Start) -> Event | Lost:
         key, node = command.key, command.node
         ctx: RunningStep | None = None
         try:
@@ -110,6 +116,9 @@ class Performer:
             if task is not None and task.cancelling():
                 raise
             return self._raised(key, RuntimeError("the step cancelled itself"))
+        except (StoreError, StaleOwnerError) as error:
+            # The ground gave way, not the step: the run stays as it is, to be resumed.
+            return Lost(error)
         except Exception as error:  # noqa: BLE001 - the door to users' steps
             return self._raised(key, error)
         except (Suspend, Bail, BaseExceptionGroup) as signal:

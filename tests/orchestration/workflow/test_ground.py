@@ -1,0 +1,32 @@
+"""A step whose ground gives way fails nothing: the run is left to be resumed."""
+
+import pytest
+
+from orchestration.clock import ManualClock
+from orchestration.errors import StoreError
+from orchestration.ids import RunId
+from orchestration.workflow.builder import Workflow
+from orchestration.workflow.engine import Engine
+from orchestration.workflow.in_memory import InMemoryJournal
+from orchestration.workflow.journal import RunStatus
+
+RUN = RunId("run-1")
+
+
+async def test_a_worker_whose_store_is_full_leaves_the_run_resumable() -> None:
+    full = [True]
+
+    async def work(value: int) -> int:
+        if full[0]:
+            raise StoreError("the disk is full", "free some space there, then resume")
+        return value + 1
+
+    flow = Workflow("work", int).then(work).commit()
+    journal = InMemoryJournal(ManualClock())
+    engine = Engine(journal, owner="me")
+    with pytest.raises(StoreError, match="disk is full"):
+        await engine.start(flow, 1, run_id=RUN)
+    assert not (await journal.info(RUN)).status.ended
+    full[0] = False
+    outcome = await engine.resume(flow, RUN)
+    assert (outcome.status, outcome.output) == (RunStatus.DONE, 2)
