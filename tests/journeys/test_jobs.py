@@ -51,11 +51,12 @@ def test_a_ray_job_runs_a_request_and_fetch_brings_the_branch_home(
     git(home, "cat-file", "-e", "manta/as-a-job:wordkit/reading.py")
 
 
-def test_without_the_token_a_client_is_refused(door: Door) -> None:
+def test_without_the_token_a_client_is_refused(door: Door, tmp_path: Path) -> None:
     exports = dict(
         line.removeprefix("export ").split("=", 1) for line in door.manta("up").out.splitlines()
     )
-    nobody = {**door.environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
+    stranger = {"MANTA_STATE_DIR": str(tmp_path), "RAY_AUTH_TOKEN": "f" * 64}
+    nobody = {**door.environment, "RAY_AUTH_MODE": "token", **stranger}
     done = subprocess.run(
         [sys.executable, "-m", "cluster.cli", "runs", "--address", exports["RAY_ADDRESS"]],
         env={**nobody, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},

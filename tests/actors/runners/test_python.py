@@ -11,6 +11,8 @@ from orchestration.ids import CommitId
 from orchestration.messages import Outcome, TestReport
 from tests.actors.runners.conftest import Run
 
+pytestmark = pytest.mark.slow
+
 PYTEST = PytestRunner()
 
 MANY = {
@@ -22,7 +24,6 @@ import pytest, subprocess, sys
 from pkg import ONE
 from shared import Shared
 
-pytestmark = pytest.mark.slow
 
 def test_passes(): assert ONE == 1
 def test_fails(): assert ONE == 2, "not two"

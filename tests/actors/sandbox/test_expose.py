@@ -12,10 +12,11 @@ from actors.sandbox.protocol import Endpoint, Sandbox, SandboxSpec
 from orchestration.clock import ManualClock
 from orchestration.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 _SERVER = """
 import http.server
 
-pytestmark = pytest.mark.slow
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = str(self.headers).encode()
