@@ -27,7 +27,8 @@ $(STAMP)-test: $(STAMP)
 test: $(STAMP)-test  ## Every test
 	@$(BIN)/python -m pytest -m "not faults and not attacks and not soak"
 
-check: $(STAMP) lint types floors unit  ## The quick one: format, lint, types, floors, unit tests
+check: $(STAMP)  ## The quick one: format, lint, types, floors, unit tests, two at a time
+	@$(MAKE) -s -j2 --output-sync=target types unit lint floors
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
