@@ -32,6 +32,7 @@ def chained(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+RUN_ID = click.argument("run_id", metavar="RUN")
 common = chained(
     click.option("--state-dir", type=click.Path(path_type=Path), help="Where runs are kept."),
     click.option("--address", help="A running Ray cluster, HOST:PORT or auto."),

@@ -13,7 +13,7 @@ import ray.autoscaler
 import yaml
 
 from actors.sandbox.protocol import Level
-from cluster.cli import main as manta
+from cluster.cli import door_named
 from cluster.settings import FOREIGN_VARIABLES
 from cluster.sources import variable_names
 
@@ -36,7 +36,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def options_of(command: str) -> set[str]:
-    return {option for each in manta.commands[command].params for option in each.opts}
+    return {option for each in door_named(command).params for option in each.opts}
 
 
 def assert_runs(entrypoint: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cluster.cli import main
+from cluster.cli import door_named
 from orchestration.approval import Decision
 from orchestration.delivery import unplayed
 from orchestration.ids import StepKey
@@ -42,7 +42,7 @@ def test_every_command_of_the_page_is_one_that_the_door_understands() -> None:
     found = commands()
     assert len(found) > 4
     for name, *arguments in found:
-        command = main.commands[name]
+        command = door_named(name)
         command.make_context(name, arguments, parent=click.Context(main))
 
 

@@ -80,7 +80,8 @@ class Door:
         return [pid for pid in family(keeper) if name in title(pid)]
 
     def sandboxes(self) -> list[str]:
-        """Ids of sandboxes that runs have left."""
+        """Ids of sandboxes that runs have left, once their supervisors are gone."""
+        assert all(leaves(pid) for pid in self.processes("ray::Supervisor"))
         papers = (self.state / "sandboxes").glob("*/sandbox.json")
         found = [json.loads(paper.read_text()) for paper in papers]
         return [one["id"] for one in found if "run" in one["spec"]["labels"]]

@@ -1,0 +1,1 @@
+"""What `manta` can be told, a module per kind of command."""

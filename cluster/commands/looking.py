@@ -1,0 +1,68 @@
+"""Doors that read: runs, show, fetch."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster import shown
+from cluster.app import open_store
+from cluster.follow import delivered, fetch
+from cluster.options import RUN_ID, common, door, settings_from, tell
+from orchestration.errors import UsageError
+from orchestration.ids import parse_run_id
+
+
+@click.command()
+@common
+@door
+async def runs(**options: Any) -> int:
+    """List the runs, newest first."""
+    async with open_store(settings_from(options)) as journal:
+        for info in await journal.runs():
+            tell(options["as_json"], "run", shown.run_line(info), **shown.run_facts(info))
+    return 0
+
+
+@click.command()
+@RUN_ID
+@click.option("--plan", "part", flag_value="plan", help="The plan.")
+@click.option("--diff", "part", flag_value="diff", help="The delivered change.")
+@click.option("--evidence", "part", flag_value="evidence", help="The evidence bundle, JSON.")
+@click.option("--log", "part", flag_value="log", help="Everything that happened.")
+@click.option("--graph", "part", flag_value="graph", help="The workflow, and its steps so far.")
+@common
+@door
+async def show(run_id: str, part: str | None, **options: Any) -> int:
+    """Show a run: how it stands, what it waits for, its plan, diff, evidence, log or graph."""
+    settings = settings_from(options)
+    async with open_store(settings) as journal:
+        known = parse_run_id(run_id)
+        await shown.show(journal, settings, known, part, as_json=options["as_json"])
+    return 0
+
+
+@click.command(name="fetch")
+@RUN_ID
+@click.option("--repo", default=".", show_default=True, help="Repository to make the branch in.")
+@click.option("--branch", help="Another name for the branch.")
+@common
+@door
+async def fetch_branch(run_id: str, repo: str, branch: str | None, **options: Any) -> int:
+    """Make a finished run's branch in a repository. Nothing else of it is touched."""
+    known = parse_run_id(run_id)
+    async with open_store(settings_from(options)) as journal:
+        delivery = await delivered(journal, known)
+        if delivery is None:
+            info = await journal.info(known)
+            raise UsageError(f"run {known} has delivered nothing: it is {info.status}")
+        name = branch or delivery.branch
+        await fetch(journal, delivery, await asyncio.to_thread(Path(repo).absolute), name)
+    tell(
+        options["as_json"],
+        "fetched",
+        f"branch {name} is at {delivery.tree.commit[:12]}",
+        branch=name,
+    )
+    return 0
