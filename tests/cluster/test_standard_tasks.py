@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cluster.cli import door_named
+from cluster.cli import door_named, main
 from orchestration.approval import Decision
 from orchestration.delivery import unplayed
 from orchestration.ids import StepKey
