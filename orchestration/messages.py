@@ -4,17 +4,11 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from orchestration.approval import ApprovalPolicy, Decision
+from orchestration.frozen import Frozen
 from orchestration.ids import BlobId, CommitId, RunId, TaskId
-
-
-class Frozen(BaseModel):
-    """A value: compared by content, never changed, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
 
 # --- the request -------------------------------------------------------------------------------
 
