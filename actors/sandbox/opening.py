@@ -2,46 +2,73 @@
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Protocol, cast, get_args
 
 from actors.sandbox.protocol import (
+    Capabilities,
     Level,
     Sandbox,
     SandboxLostError,
     SandboxProvider,
     SandboxSpec,
     SandboxUnavailableError,
+    UnsupportedError,
 )
 from orchestration.errors import UsageError
 
 PLUGS = {
     "local": ("actors.sandbox.local", "LocalProvider"),
+    "container": ("actors.sandbox.container", "ContainerProvider"),
+    "e2b": ("actors.sandbox.e2b", "E2BProvider"),
+    "daytona": ("actors.sandbox.daytona", "DaytonaProvider"),
     "none": ("actors.sandbox.bare", "BareProvider"),
     "in-memory": ("actors.sandbox.in_memory", "InMemoryProvider"),
 }
 """Loaded when opened: the vendors' packages are heavy, and most processes need only one."""
+WITH_IMAGES = ("container", "e2b", "daytona")
+"""Levels that start from an image: of containers, an E2B template, a Daytona snapshot."""
 
 
 class _Plug(Protocol):
-    def __call__(self, root: Path, *, toolchains: Sequence[str] = ()) -> SandboxProvider: ...
+    """Constructing one may raise SandboxAuthError or SandboxUnavailableError; nothing is sent."""
+
+    def __call__(self, root: Path, **options: object) -> SandboxProvider: ...
 
 
-async def open_provider(level: str, root: Path, toolchains: Sequence[str] = ()) -> SandboxProvider:
+async def open_provider(
+    level: str,
+    root: Path,
+    toolchains: Sequence[str] = (),
+    *,
+    image: str = "",
+    needs: Sequence[str] = (),
+) -> SandboxProvider:
     """A provider that passed its self-test. `root` holds the sandboxes of levels on this machine.
 
+    A plug is called as `Plug(root, toolchains=...)`, with `image=...` where one is named. `needs`
+    are names of `Capabilities` that the level must have.
+
     Raises:
-        UsageError: no such level.
+        UsageError: no such level, no such capability, or an image for a level without images.
+        UnsupportedError: the level lacks a capability that is needed.
         SandboxUnavailableError: the self-test failed; names every failure and its fix.
     """
     if level not in PLUGS:
         known = ", ".join(name for name in get_args(Level) if name in PLUGS)
         raise UsageError(f"there is no sandbox level {level!r}", f"choose one of: {known}")
-    module, name = PLUGS[level]
-    plug = cast("_Plug", getattr(importlib.import_module(module), name))
-    provider = plug(root, toolchains=toolchains)
-    failed = [check for check in await provider.doctor() if not check.ok]
+    if image and level not in WITH_IMAGES:
+        raise UsageError(f"the level {level!r} has no images", "leave the image out")
+    plug = _plug(level)
+    chosen = {"image": image} if image else {}
+    provider = plug(root, toolchains=tuple(toolchains), **chosen)
+    try:
+        require(provider, needs)
+        failed = [check for check in await provider.doctor() if not check.ok]
+    except BaseException:
+        await provider.close()
+        raise
     if failed:
         await provider.close()
         raise SandboxUnavailableError(
@@ -50,6 +77,37 @@ async def open_provider(level: str, root: Path, toolchains: Sequence[str] = ()) 
             "; ".join(dict.fromkeys(check.fix for check in failed if check.fix)),
         )
     return provider
+
+
+def _plug(level: str) -> _Plug:
+    module, name = PLUGS[level]
+    try:
+        return cast("_Plug", getattr(importlib.import_module(module), name))
+    except ImportError as error:
+        raise SandboxUnavailableError(
+            f"the sandbox level {level!r} cannot be loaded: {error}",
+            "install Manta's packages again: make setup",
+        ) from None
+
+
+def require(provider: SandboxProvider, needs: Sequence[str]) -> None:
+    """Check that a level has these capabilities, by name.
+
+    Raises:
+        UsageError: there is no such capability.
+        UnsupportedError: the level lacks one.
+    """
+    known = [item.name for item in fields(Capabilities)]
+    if unknown := sorted(set(needs) - set(known)):
+        raise UsageError(
+            f"there is no capability {', '.join(unknown)} of sandboxes",
+            f"choose from: {', '.join(known)}",
+        )
+    if lacking := [name for name in needs if not getattr(provider.capabilities, name)]:
+        raise UnsupportedError(
+            f"the sandbox level {provider.level!r} lacks {', '.join(lacking)} here",
+            "choose a level that has it, or ask for less (MANTA_SANDBOX_NEEDS)",
+        )
 
 
 async def connect_or_create(provider: SandboxProvider, spec: SandboxSpec) -> Sandbox:

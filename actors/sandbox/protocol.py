@@ -25,7 +25,19 @@ class SandboxLostError(SandboxError):
 
 
 class SandboxUnavailableError(SandboxError):
-    """Try again later: the provider is away, rate limited or over quota."""
+    """Try again later: the provider is away, or the sandbox is paused."""
+
+
+class RateLimitedError(SandboxUnavailableError):
+    """The provider wants fewer calls. `details`: (seconds to wait, 0.0 where it does not say)."""
+
+
+class QuotaExceededError(SandboxUnavailableError):
+    """The account's, or this machine's, share of sandboxes is used up."""
+
+
+class SandboxAuthError(SandboxError):
+    """The provider refuses the key. Trying again with the same one is useless."""
 
 
 class UnsupportedError(SandboxError):
@@ -62,8 +74,11 @@ class Capabilities:
     separate_streams: bool = True
     binary_output: bool = True
     kernel_boundary: bool = False
+    """It runs on a kernel of its own: a hole in the host's is not a way out."""
     pause_memory: bool = False
+    """Processes go on where they stopped after `pause` and `resume`."""
     pause_disk: bool = False
+    """The workspace survives `pause`. Without both, `pause` raises UnsupportedError."""
     snapshot: bool = False
     fork: bool = False
     expose: bool = False
@@ -285,11 +300,15 @@ class Sandbox(Protocol):
         ...
 
     async def pause(self) -> None:
-        """Stop paying for it; files stay, memory by capability. Raises UnsupportedError."""
+        """Stop paying for it; files stay, memory by capability. Idempotent.
+
+        Nothing inside runs until `resume`, and verbs other than `resume`, `set_ttl` and
+        `terminate` raise SandboxUnavailableError. The TTL goes on. Raises UnsupportedError.
+        """
         ...
 
     async def resume(self) -> None:
-        """Undo `pause`."""
+        """Undo `pause`. Idempotent; does nothing to a sandbox that runs, on any level."""
         ...
 
     async def terminate(self) -> None:
@@ -320,7 +339,7 @@ class SandboxProvider(Protocol):
     async def create(self, spec: SandboxSpec) -> Sandbox: ...
 
     async def connect(self, ref: SandboxRef) -> Sandbox:
-        """Raises SandboxLostError if it is gone."""
+        """A handle to it; a paused one is resumed. Raises SandboxLostError if it is gone."""
         ...
 
     async def find(self, labels: Mapping[str, str]) -> list[SandboxRef]:

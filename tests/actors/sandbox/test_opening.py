@@ -9,7 +9,7 @@ from actors.sandbox import opening
 from actors.sandbox.frame import diagnosed, find_tools
 from actors.sandbox.in_memory import InMemoryProvider
 from actors.sandbox.opening import open_provider
-from actors.sandbox.protocol import Check, SandboxUnavailableError
+from actors.sandbox.protocol import Check, SandboxUnavailableError, UnsupportedError
 from orchestration.errors import UsageError
 
 
@@ -38,6 +38,29 @@ async def test_a_level_that_works_is_opened_by_name(tmp_path: Path, level: str) 
 async def test_an_unknown_level_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="local"):
         await open_provider("docker-compose", tmp_path)
+
+
+async def test_a_level_without_what_is_needed_is_refused_and_none_taken_instead(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UnsupportedError, match=r"'none' lacks egress_off"):
+        await open_provider("none", tmp_path, needs=["snapshot", "egress_off"])
+    with pytest.raises(UsageError, match="no capability egres_off"):
+        await open_provider("none", tmp_path, needs=["egres_off"])
+    await (await open_provider("none", tmp_path, needs=["snapshot"])).close()
+
+
+async def test_an_image_for_a_level_without_images_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no images"):
+        await open_provider("local", tmp_path, image="python:3.12")
+
+
+async def test_a_level_whose_package_is_missing_is_refused_with_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(opening.PLUGS, "e2b", ("actors.sandbox.not_installed", "E2BProvider"))
+    with pytest.raises(SandboxUnavailableError, match="make setup"):
+        await open_provider("e2b", tmp_path)
 
 
 async def test_a_level_that_fails_its_self_test_is_refused_with_every_fix(
