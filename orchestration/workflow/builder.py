@@ -255,6 +255,7 @@ class Workflow(Generic[In, Out]):
         key: Callable[[Any], str] | None = None,
         after: Callable[[Any], Iterable[str]] | None = None,
         collect: bool = False,
+        until: Callable[[Any], bool] | None = None,
     ) -> "Workflow[In, list[Next]]":
         """Run the body for every item of a list or tuple; gives a list in the input's order.
 
@@ -264,6 +265,8 @@ class Workflow(Generic[In, Out]):
             key: Names an item (its number by default); names are part of step keys.
             after: The names of the items that must be done before this one.
             collect: Give a `Collected` per item, failures too, instead of failing with the first.
+            until: Ends the block with the first output that it holds for: items that still run
+                are cancelled, and they and those that never began are left out of the list.
         """
         node = _node(body)
         item = element_of(self._gives)
@@ -286,6 +289,7 @@ class Workflow(Generic[In, Out]):
                 key=key,
                 after=after,
                 collect=collect,
+                until=None if until is None else pure(until, f"foreach {node.id!r}"),
             )
         )
 

@@ -69,7 +69,13 @@ def _options(node: Node[Any, Any]) -> dict[str, Any]:
             return {"verb": verb, "condition": condition, "at_most": node.at_most}
         case ForeachNode():
             graph = node.after is not None
-            return {"concurrency": node.concurrency, "collect": node.collect, "ordered": graph}
+            until = getattr(node.until, "__name__", None)
+            return {
+                "concurrency": node.concurrency,
+                "collect": node.collect,
+                "ordered": graph,
+                "until": until,
+            }
         case Flow():
             state = node.state.__name__ if node.state else None
             return {"definition": node.definition, "state": state}
@@ -107,7 +113,8 @@ def _label(node: Node[Any, Any]) -> str:
             return f"{node.id}  ↻ {word} {condition}, at most {node.at_most}"
         case ForeachNode():
             order = ", in order" if node.after else ""
-            return f"{node.id}  × each item, {node.concurrency} at once{order}"
+            until = f", until {getattr(node.until, '__name__', '?')}" if node.until else ""
+            return f"{node.id}  × each item, {node.concurrency} at once{order}{until}"
         case BranchNode():
             return f"{node.id}  ◇ {node.mode}"
         case ParallelNode():

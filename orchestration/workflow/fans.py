@@ -12,7 +12,7 @@ from orchestration.ids import StepKey
 from orchestration.workflow.facts import Collected, ErrorInfo
 from orchestration.workflow.frame import Frame, Place
 from orchestration.workflow.journal import NewRecord, RecordKind
-from orchestration.workflow.keys import child, item
+from orchestration.workflow.keys import child, item, joined
 from orchestration.workflow.leaves import StepFrame, blame, boolean
 from orchestration.workflow.shape import BranchNode, ForeachNode, Node, ParallelNode
 from orchestration.workflow.state import Scope
@@ -256,8 +256,31 @@ class ForeachFrame(Fan):
             ]
         )
 
+    def child_done(self, slot: int, value: Value) -> None:
+        try:
+            enough = self._is_enough(slot, value)
+        except Exception as error:  # noqa: BLE001 - the door to a user's condition
+            self.fail(blame(error, f"foreach {self.node.id!r}", self.key))
+            return
+        super().child_done(slot, value)
+        if enough:
+            self._end()
+
+    def _is_enough(self, slot: int, value: Value) -> bool:
+        """Whether this output ends the block; journaled before anything acts on it."""
+        if self.node.until is None:
+            return False
+        name, at = self.arms[slot].name, joined(self.key)
+        if won := self.core.history.chosen.get(at):
+            return json.loads(won)["won"] == name
+        enough = _holds(self.node.until, value.look(), name)
+        if enough:
+            body = json.dumps({"won": name})
+            self.core.records.append(NewRecord(RecordKind.CHOSEN, at, 0, body))
+        return enough
+
     def gather(self) -> Value:
-        slots = range(len(self.arms))
+        slots = [s for s in range(len(self.arms)) if s in self.results or s in self.errors]
         if not self.collects:
             return ListOf([self.results[slot] for slot in slots])
         return ListOf([self._collected(slot) for slot in slots])
@@ -307,6 +330,6 @@ def _holds(condition: Callable[[Any], bool], value: object, arm: str) -> bool:
     except Exception as error:
         name = getattr(condition, "__name__", "?")
         raise UsageError(
-            f"condition {name!r} of arm {arm!r} raised {type(error).__name__}: {error}",
+            f"condition {name!r} of {arm!r} raised {type(error).__name__}: {error}",
             "a condition is a pure function that answers true or false for any value",
         ) from error

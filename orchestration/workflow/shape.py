@@ -142,6 +142,7 @@ class ForeachNode(Node[In, Out]):
     key: Callable[[Any], str] | None
     after: Callable[[Any], Iterable[str]] | None
     collect: bool
+    until: Callable[[Any], bool] | None = None
 
     def children(self) -> Iterable[Node[Any, Any]]:
         return (self.body,)

@@ -239,6 +239,55 @@ async def test_foreach_can_collect_failures_and_skips_what_comes_after_them(stag
     assert "comes after 'b', which failed" in errors["c"].what
 
 
+async def test_foreach_ends_with_the_first_output_that_is_enough(stage: Stage) -> None:
+    begun = asyncio.Event()
+    cancelled: list[str] = []
+
+    async def race(name: str) -> str:
+        if name == "slow":
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.append(name)
+        if name == "good":
+            await begun.wait()
+        return name.upper()
+
+    def is_enough(name: str) -> bool:
+        return name == "GOOD"
+
+    flow = Workflow("w", list[str]).foreach(race, key=str, concurrency=2, until=is_enough).commit()
+    outcome = await stage.start(flow, ["bad", "slow", "good", "late"])
+    assert outcome.output == ["BAD", "GOOD"]
+    assert cancelled == ["slow"]
+    assert "race[late]" not in await stage.keys(RecordKind.STARTED)
+
+
+async def test_who_won_is_remembered_and_not_judged_again(stage: Stage) -> None:
+    asked: list[int] = []
+
+    def is_enough(number: int) -> bool:
+        asked.append(number)
+        return True
+
+    async def wait(numbers: list[int], ctx: StepContext) -> list[int]:
+        if ctx.answer is None:
+            ctx.suspend(Suspension(label="go", payload="{}"))
+        return numbers
+
+    flow = (
+        Workflow("w", list[int])
+        .foreach(add_one, until=is_enough)
+        .then(step(wait, answers=bool))
+        .commit()
+    )
+    await stage.start(flow, [1, 2])
+    await stage.answer(flow, "true")
+    assert (await stage.resume(flow)).output == [2]
+    assert asked == [2]
+
+
 async def test_branch_takes_the_first_arm_that_holds(stage: Stage) -> None:
     flow = (
         Workflow("w", int)
