@@ -2,13 +2,14 @@
 
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from orchestration.approval import ApprovalPolicy, Decision
 from orchestration.frozen import Frozen
 from orchestration.ids import BlobId, CommitId, RunId, TaskId
+from orchestration.strength import Strength
 
 # --- the request -------------------------------------------------------------------------------
 
@@ -34,6 +35,17 @@ class Limits(Frozen):
     """Rounds of code, prove, review and merge for one task."""
     plan_rounds: int = Field(default=4, ge=1, le=20)
     """Plans shown to a person before giving up."""
+    replans: int = Field(default=1, ge=0, le=5)
+    """New plans for what proved wrong or impossible, before the rest is delivered without it."""
+    candidates: int = Field(default=2, ge=1, le=8)
+    """Coders that compete for a task that is hard, or that two rounds did not solve."""
+    base_runs: int = Field(default=2, ge=1, le=10)
+    """Runs of the suite at the base, to know flaky tests by."""
+    mutants: int = Field(default=8, ge=0, le=200)
+    """Mutants tried of one patch; none to leave that out."""
+    mutant_seconds: float = Field(default=60.0, gt=0)
+    killed_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of mutants that a patch's tests must kill. 0: survivors are reported only."""
     turns: int = Field(default=60, ge=1)
     """Model turns of one agent in one step."""
     tokens: int = Field(default=2_000_000, ge=1)
@@ -72,6 +84,9 @@ class FeatureRequest(Frozen):
 # --- the plan ----------------------------------------------------------------------------------
 
 
+Difficulty = Literal["easy", "normal", "hard"]
+
+
 class CodeTask(Frozen):
     """One atomic piece of work for one coder."""
 
@@ -86,13 +101,26 @@ class CodeTask(Frozen):
     """Files this task is expected to touch."""
     after: tuple[TaskId, ...] = ()
     """Tasks whose merged result this one builds on."""
+    symbols: tuple[str, ...] = ()
+    """Existing functions and classes it will change, as `path:name`."""
+    changes_behaviour: bool = True
+    """False for docs, renames and refactors: then nothing that passes may fail, and no test is
+    added."""
+    existing_tests: tuple[str, ...] = ()
+    """Existing test files that must change because they pin behaviour that is to change. A
+    person is asked first."""
+    difficulty: Difficulty = "normal"
+    """How strong a model it needs; most are normal."""
 
 
 class Plan(Frozen):
     """Tasks and their order. A plan that does not hold together cannot be constructed."""
 
     summary: str = Field(min_length=1)
-    tasks: tuple[CodeTask, ...] = Field(min_length=1, max_length=40)
+    tasks: tuple[CodeTask, ...] = Field(default=(), max_length=40)
+    """None when the repository already does what is asked; the summary then says where."""
+    impossible: str = ""
+    """Why there is nothing to plan, where the request contradicts itself or cannot be met."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -196,6 +224,8 @@ class TestReport(Frozen):
     seconds: float = 0.0
     tail: str = ""
     """The last lines printed, capped, control characters removed."""
+    flaky: tuple[str, ...] = ()
+    """Tests that ended differently when the same files were tested again: never blamed."""
 
     def with_outcome(self, *outcomes: Outcome) -> tuple[TestCase, ...]:
         return tuple(case for case in self.cases if case.outcome in outcomes)
@@ -278,7 +308,12 @@ class Work(Frozen):
     green: TestReport | None = None
     review: Review | None = None
     audit: Review | None = None
+    strength: Strength | None = None
     merged: TreeRef | None = None
+    rounds: int = 0
+    """Rounds of code that were not good enough."""
+    candidate: int = 1
+    """Which of several competing coders' work this is."""
     feedback: tuple[str, ...] = ()
     """Why the last round was not good enough; empty when it was."""
 
@@ -287,19 +322,28 @@ class Work(Frozen):
         return self.model_copy(update=changes)
 
 
+class Undone(Frozen):
+    """A task that could not be built, and why."""
+
+    task: CodeTask
+    why: str
+
+
 class TaskEvidence(Frozen):
     """What proves one task, in the evidence bundle."""
 
     task: CodeTask
-    test_commit: CommitId
+    test_commit: CommitId | None = None
+    """None, as `red`, for a task that changes no behaviour."""
     commit: CommitId
     merged: CommitId
     test_files: dict[str, str]
     """Frozen test files: path to git blob."""
-    red: TestReport
+    red: TestReport | None = None
     green: TestReport
     review: Review
     audit: Review
+    strength: Strength | None = None
 
 
 class Usage(Frozen):
@@ -332,6 +376,10 @@ class Dossier(Frozen):
     """The tasks of this round."""
     works: tuple[Work, ...] = ()
     """Tasks built and merged, in plan order, of all rounds."""
+    undone: tuple[Undone, ...] = ()
+    """What this round could not build."""
+    replanned: int = 0
+    """How often the plan was made anew because of that."""
     final: TestReport | None = None
     """The whole suite on the integration branch."""
     notes: tuple[str, ...] = ()
@@ -353,3 +401,5 @@ class Delivery(Frozen):
     evidence: BlobId
     """The evidence bundle, JSON."""
     summary: str
+    undone: tuple[str, ...] = ()
+    """What was asked for and is not part of it, a line each."""
