@@ -108,6 +108,12 @@ class BareEnclosure:
     async def copy_to(self, place: Path) -> None:
         await asyncio.to_thread(copy_tree, self._record.workspace, place)
 
+    async def freeze(self) -> None:
+        raise UnsupportedError("a bare process cannot be held", "leave it idle: it is free")
+
+    async def thaw(self) -> None:
+        return
+
     async def destroy(self) -> None:
         await asyncio.to_thread(_end_all, f"{_MARK}={self._record.id}.".encode())
 

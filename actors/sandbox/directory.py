@@ -27,6 +27,7 @@ from actors.sandbox.protocol import (
     SandboxUnavailableError,
     UnsupportedError,
 )
+from actors.sandbox.relay import Streams
 from actors.sandbox.store import DirectoryStore, Record, lost
 from actors.sandbox.tar_transport import pack, unpack
 from actors.sandbox.workspace_files import WorkspaceFiles
@@ -91,6 +92,11 @@ class DirectorySandbox:
         return self._record.ref
 
     def _alive(self) -> None:
+        self._present()
+        if self._record.pause_mark.exists():
+            raise SandboxUnavailableError(f"sandbox {self._record.id} is paused", "resume it first")
+
+    def _present(self) -> None:
         if self._gone or not self._record.workspace.exists():
             raise lost(self._record.id)
 
@@ -163,6 +169,10 @@ class DirectorySandbox:
             ) from None
         self._running.add(child)
         self._disk.hold()
+        if self._record.pause_mark.exists():
+            await child.kill()
+            self._ended(child)
+            self._alive()
         return child
 
     async def read_file(self, path: str, *, offset: int = 0, limit: int = 50_000_000) -> bytes:
@@ -207,7 +217,7 @@ class DirectorySandbox:
         return await pack(self, path, max_bytes)
 
     async def set_ttl(self, seconds: float | None) -> None:
-        self._alive()
+        self._present()
         expires = None if seconds is None else self._clock.now() + seconds
         self._record = self._store.renew(self._record, expires)
 
@@ -223,15 +233,30 @@ class DirectorySandbox:
             raise UsageError(f"{port} is no port", "name one from 1 to 65535")
         if not self._exposes:
             raise UnsupportedError("this level has no network of its own", "connect to the port")
-        door = Exposed(partial(self._enclosure.dial, port), self._clock, ttl_s)
+        door = Exposed(partial(self._dial, port), self._clock, ttl_s)
         self._doors.append(door)
         return await door.open()
 
+    async def _dial(self, port: int) -> Streams:
+        self._alive()
+        return await self._enclosure.dial(port)
+
     async def pause(self) -> None:
-        raise UnsupportedError("a sandbox of this level cannot pause", "leave it idle: it is free")
+        self._present()
+        if self._record.pause_mark.exists():
+            return
+        self._record.pause_mark.touch()
+        try:
+            await self._enclosure.freeze()
+        except BaseException:
+            self._record.pause_mark.unlink(missing_ok=True)
+            raise
 
     async def resume(self) -> None:
-        raise UnsupportedError("a sandbox of this level cannot pause", "just use it")
+        self._present()
+        if self._record.pause_mark.exists():
+            await self._enclosure.thaw()
+            self._record.pause_mark.unlink(missing_ok=True)
 
     async def terminate(self) -> None:
         self._gone = True
@@ -300,7 +325,9 @@ class DirectoryProvider:
         if self._expired(record):
             await self._end(record)
             raise lost(ref.id)
-        return self._open.get(ref.id) or self._handle(record)
+        sandbox = self._open.get(ref.id) or self._handle(record)
+        await sandbox.resume()
+        return sandbox
 
     def _expired(self, record: Record) -> bool:
         return record.expires is not None and record.expires <= self._clock.now()

@@ -47,6 +47,19 @@ class Enclosure(Protocol):
         """Copy the workspace, which hostile code may be changing, into an empty directory."""
         ...
 
+    async def freeze(self) -> None:
+        """Nothing inside runs on return.
+
+        Raises:
+            UnsupportedError: the level cannot pause.
+            SandboxUnavailableError: it did not work this time.
+        """
+        ...
+
+    async def thaw(self) -> None:
+        """Undo `freeze`, whoever did it."""
+        ...
+
     async def destroy(self) -> None:
         """End whatever still runs in this sandbox, whoever started it, and give back its means."""
         ...

@@ -31,6 +31,7 @@ from actors.sandbox.protocol import (
     SandboxLostError,
     SandboxRef,
     SandboxSpec,
+    SandboxUnavailableError,
     UnsupportedError,
 )
 from actors.sandbox.workspace_files import relative
@@ -74,6 +75,7 @@ class InMemorySandbox:
         self.modes: dict[str, int] = {}
         self.commit = ""
         self.gone = False
+        self.paused = False
         self.ttl_s = spec.ttl_s
 
     @property
@@ -81,6 +83,11 @@ class InMemorySandbox:
         return self._ref
 
     def _alive(self) -> None:
+        self._present()
+        if self.paused:
+            raise SandboxUnavailableError(f"sandbox {self._ref.id} is paused", "resume it first")
+
+    def _present(self) -> None:
         if self.gone:
             raise SandboxLostError(f"sandbox {self._ref.id!r} is gone", "make a new one")
 
@@ -226,7 +233,7 @@ class InMemorySandbox:
         return packed.getvalue()
 
     async def set_ttl(self, seconds: float | None) -> None:
-        self._alive()
+        self._present()
         self.ttl_s = seconds
 
     async def snapshot(self) -> str:
@@ -236,10 +243,12 @@ class InMemorySandbox:
         raise UnsupportedError(f"there is no port {port} in memory", "use the level `local`")
 
     async def pause(self) -> None:
-        raise UnsupportedError("nothing runs in memory", "just use it")
+        self._present()
+        self.paused = True
 
     async def resume(self) -> None:
-        raise UnsupportedError("nothing runs in memory", "just use it")
+        self._present()
+        self.paused = False
 
     async def terminate(self) -> None:
         self.gone = True
@@ -250,7 +259,7 @@ class InMemoryProvider:
     """Sandboxes in a dictionary."""
 
     level: Level = "in-memory"
-    capabilities = Capabilities()
+    capabilities = Capabilities(pause_memory=True, pause_disk=True)
 
     def __init__(
         self,
@@ -275,6 +284,7 @@ class InMemoryProvider:
         sandbox = self.sandboxes.get(ref.id)
         if sandbox is None or sandbox.gone:
             raise SandboxLostError(f"sandbox {ref.id!r} is gone", "make a new one")
+        await sandbox.resume()
         return sandbox
 
     async def find(self, labels: Mapping[str, str]) -> list[SandboxRef]:

@@ -23,10 +23,10 @@ from actors.sandbox.egress import PORT as PROXY_PORT
 from actors.sandbox.egress import Dial, Proxy, dial_public, proxy_environment
 from actors.sandbox.enclosure import Command
 from actors.sandbox.frame import Frame, copy_behind_walls, diagnosed, find_tools, open_frame
+from actors.sandbox.inmates import Inmates
 from actors.sandbox.netdoor import open_inside
 from actors.sandbox.process import Child, Launch, Verdict, from_status, readable
 from actors.sandbox.protocol import (
-    WORKSPACE,
     Capabilities,
     Check,
     Level,
@@ -57,6 +57,7 @@ class BubbleTree:
             while not self._read_status() and await readable(self._fd, _STARTS_WITHIN_S):
                 pass
             _kill_first(self._status.get("child-pid"))
+            child.go_on()
             await asyncio.wait({child.exited}, timeout=_DIES_WITHIN_S)
         if not child.exited.done():
             child.send_kill()
@@ -144,6 +145,7 @@ class LocalEnclosure:
         self._closed = False
         self._groups = cgroups.Groups()
         self._filter = seccomp.program()
+        self._inmates = Inmates(record.id)
 
     async def _opened(self) -> Frame:
         """The frame, made once: whoever is cancelled meanwhile does not stop it for others."""
@@ -217,7 +219,13 @@ class LocalEnclosure:
         groups = cgroups.existing(self._record.id)
         await asyncio.to_thread(groups.end)
         if not groups.paths:
-            await asyncio.to_thread(_kill_strays, self._record.id)
+            await asyncio.to_thread(self._inmates.end)
+
+    async def freeze(self) -> None:
+        await asyncio.to_thread(self._inmates.stop)
+
+    async def thaw(self) -> None:
+        await asyncio.to_thread(self._inmates.go_on)
 
     def close(self) -> None:
         self._closed = True
@@ -225,16 +233,6 @@ class LocalEnclosure:
         if self._frame:
             self._frame.close()
             self._frame = None
-
-
-def _kill_strays(name: str) -> None:
-    """End processes that see this sandbox's workspace: those whose orchestrator was killed in the
-    moment before bubblewrap tied their life to it, where no control group holds them."""
-    sign = f"/{name}/workspace {WORKSPACE} ".encode()
-    for path in Path("/proc").glob("[0-9]*/mountinfo"):
-        with suppress(OSError):
-            if sign in path.read_bytes():
-                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _as_file(program: bytes) -> int:
@@ -260,6 +258,8 @@ class LocalWalls:
             egress_allowlist=True,
             tree_kill=True,
             hard_memory=groups.memory is not None,
+            pause_memory=True,
+            pause_disk=True,
             snapshot=True,
             fork=True,
             expose=True,

@@ -6,6 +6,7 @@ a pidfd and readers on the pipes do the same work in half the time.
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -158,6 +159,11 @@ class Child:
         if self.reason is None and not self.exited.done():
             self.reason = Verdict(reason, None, number)
         self._wake()
+
+    def go_on(self) -> None:
+        """Wake it if somebody stopped it: it has its own end to attend to."""
+        if not self.exited.done():
+            self._popen.send_signal(signal.SIGCONT)
 
     def send_kill(self) -> None:
         """Kill this one process only."""

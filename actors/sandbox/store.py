@@ -48,6 +48,11 @@ class Record:
         return self.home / "workspace"
 
     @property
+    def pause_mark(self) -> Path:
+        """Exists while the sandbox is paused, so that every process of ours knows."""
+        return self.home / "paused"
+
+    @property
     def ref(self) -> SandboxRef:
         return SandboxRef(self.level, self.id, dict(self.spec.labels))
 

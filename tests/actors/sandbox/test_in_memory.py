@@ -18,6 +18,7 @@ from tests.contracts.sandbox import (
     SmallCommandContract,
     TreeContract,
 )
+from tests.contracts.sandbox_pause import PauseContract
 
 
 @pytest.fixture
@@ -29,6 +30,9 @@ class TestInMemoryProvider(ProviderContract): ...
 
 
 class TestInMemoryFiles(FileContract): ...
+
+
+class TestInMemoryPauses(PauseContract): ...
 
 
 class TestInMemoryTrees(TreeContract): ...

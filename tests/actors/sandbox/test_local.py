@@ -12,7 +12,6 @@ from actors.sandbox.protocol import (
     SandboxLostError,
     SandboxProvider,
     SandboxSpec,
-    UnsupportedError,
 )
 from orchestration.clock import ManualClock
 from tests.contracts.sandbox import (
@@ -24,6 +23,7 @@ from tests.contracts.sandbox import (
 )
 from tests.contracts.sandbox_commands import BackgroundContract, CommandContract
 from tests.contracts.sandbox_git import GitContract
+from tests.contracts.sandbox_pause import FrozenProcessContract, PauseContract
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +37,9 @@ class TestLocalProvider(ProviderContract): ...
 
 
 class TestLocalFiles(FileContract): ...
+
+
+class TestLocalPauses(PauseContract, FrozenProcessContract): ...
 
 
 class TestLocalTrees(TreeContract): ...
@@ -81,12 +84,6 @@ async def test_a_sandbox_ends_by_itself_after_its_time(tmp_path: Path) -> None:
     assert [ref.id for ref in swept] == [brief.ref.id]
     await provider.sweep({})
     await provider.close()
-
-
-async def test_what_the_level_cannot_do_is_refused_not_imitated(sandbox: Sandbox) -> None:
-    for attempt in (sandbox.pause(), sandbox.resume()):
-        with pytest.raises(UnsupportedError):
-            await attempt
 
 
 def open_descriptors() -> int:
