@@ -3,15 +3,8 @@
 from pydantic import Field
 
 from orchestration.ids import BlobId, CommitId
-from orchestration.messages import (
-    CodeTask,
-    Dossier,
-    FileChange,
-    Frozen,
-    Limits,
-    TestReport,
-    TreeRef,
-)
+from orchestration.messages import CodeTask, Dossier, FileChange, Frozen, Limits, TreeRef
+from orchestration.proof import TestReport
 
 
 class Brief(Frozen):

@@ -10,15 +10,8 @@ from pydantic import Field
 
 from actors.assignments import Brief, ExamineJob
 from actors.models.fingerprint import RECALLED
-from orchestration.messages import (
-    Finding,
-    Frozen,
-    Outcome,
-    Recollection,
-    Review,
-    Severity,
-    TestReport,
-)
+from orchestration.messages import Frozen, Recollection
+from orchestration.proof import Finding, Outcome, Review, Severity, TestReport
 
 SHOWN_TESTS = 5
 """Tests named per kind of failure."""

@@ -26,7 +26,8 @@ from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
 from actors.models.gateway import ModelReply, ModelRequest, Role
 from orchestration.errors import InfrastructureError, MantaError, StoreError, WorkerLostError
 from orchestration.ids import BlobId, RunId, StepGrant, StepKey
-from orchestration.messages import FeatureRequest, Plan, Recollection, Review, TestReport
+from orchestration.messages import FeatureRequest, Plan, Recollection
+from orchestration.proof import Review, TestReport
 from orchestration.workflow.journal import (
     Lease,
     NewRecord,

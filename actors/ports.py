@@ -8,7 +8,8 @@ from actors.assignments import CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
 from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
 from actors.pool import Pool
 from orchestration.ids import StepGrant
-from orchestration.messages import Plan, Review, TestReport
+from orchestration.messages import Plan
+from orchestration.proof import Review, TestReport
 
 
 class ArchitectPort(Protocol):

@@ -8,7 +8,7 @@ from actors.player import Player, Task
 from actors.runners.suite import run_suite
 from actors.tools.kits import judging_tools
 from orchestration.ids import StepGrant
-from orchestration.messages import Review, TestReport
+from orchestration.proof import Review, TestReport
 
 PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
 

@@ -8,7 +8,7 @@ from actors.player import Player, Task
 from actors.scanners.scan import scan
 from actors.tools.kits import judging_tools
 from orchestration.ids import StepGrant
-from orchestration.messages import Review, Severity
+from orchestration.proof import Review, Severity
 
 PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
 SCANNERS = (

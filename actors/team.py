@@ -21,11 +21,10 @@ from orchestration.messages import (
     Patch,
     Plan,
     Recollection,
-    Review,
-    TestReport,
     TreeRef,
     Work,
 )
+from orchestration.proof import Review, TestReport
 from orchestration.workflow.facts import read_output
 from orchestration.workflow.journal import Journal, RecordKind
 from orchestration.workflow.step import StepContext

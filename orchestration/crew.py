@@ -9,11 +9,10 @@ from orchestration.messages import (
     Patch,
     Plan,
     Recollection,
-    Review,
-    TestReport,
     TreeRef,
     Work,
 )
+from orchestration.proof import Review, TestReport
 from orchestration.workflow.step import StepContext
 
 

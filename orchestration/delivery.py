@@ -27,9 +27,9 @@ from orchestration.messages import (
     Limits,
     Plan,
     PlanDecision,
-    Severity,
     Work,
 )
+from orchestration.proof import Severity
 from orchestration.workflow.builder import Workflow, step
 from orchestration.workflow.journal import Journal
 from orchestration.workflow.outcome import input_of

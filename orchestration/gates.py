@@ -16,16 +16,8 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from orchestration.messages import (
-    FileChange,
-    Outcome,
-    Patch,
-    Review,
-    Severity,
-    TestCase,
-    TestReport,
-    Verdict,
-)
+from orchestration.messages import FileChange, Patch
+from orchestration.proof import Outcome, Review, Severity, TestCase, TestReport, Verdict
 
 MAX_REASONS = 20
 FAILING = (Outcome.FAILED, Outcome.ERROR)

@@ -1,6 +1,5 @@
 """The frozen things that travel between the score and the players."""
 
-from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal, Self
 
@@ -9,6 +8,7 @@ from pydantic import Field, model_validator
 from orchestration.approval import ApprovalPolicy, Decision
 from orchestration.frozen import Frozen
 from orchestration.ids import BlobId, CommitId, RunId, TaskId
+from orchestration.proof import Review, TestReport
 from orchestration.strength import Strength
 
 # --- the request -------------------------------------------------------------------------------
@@ -57,6 +57,20 @@ class Limits(Frozen):
     """Wall time of one run of the test suite."""
 
 
+class Budget(Frozen):
+    """What one run may spend, all its agents together. None sets no limit."""
+
+    usd: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, ge=1)
+    """In and out."""
+    seconds: float | None = Field(default=None, gt=0)
+    """While somebody drives the run; waiting for people is free."""
+
+    @property
+    def is_limited(self) -> bool:
+        return self != Budget()
+
+
 class FeatureRequest(Frozen):
     """What a person asked for, and of which repository."""
 
@@ -76,6 +90,7 @@ class FeatureRequest(Frozen):
     test_command: str | None = None
     """Overrides the detected test runner."""
     limits: Limits = Limits()
+    budget: Budget = Budget()
     policy: ApprovalPolicy = ApprovalPolicy()
     workflow: str = ""
     """The workflow to play, as `module:function`; "" for the delivery of `delivery.py`."""
@@ -148,6 +163,13 @@ class PlanDecision(Decision):
     """With approve: this plan instead of the one shown."""
 
 
+class BudgetDecision(Decision):
+    """A decision on a run whose budget is spent."""
+
+    budget: Budget | None = None
+    """With approve: the new one, for the whole run."""
+
+
 class Recollection(Frozen):
     """A piece of text recalled from memory. Untrusted; labelled with where it comes from."""
 
@@ -185,103 +207,6 @@ class Patch(Frozen):
     @property
     def paths(self) -> tuple[str, ...]:
         return tuple(change.path for change in self.changes)
-
-
-class Outcome(StrEnum):
-    """How one test ended."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    """The test ran and an assertion or exception ended it."""
-    ERROR = "error"
-    """The test could not run: collection, import or fixture error."""
-    SKIPPED = "skipped"
-
-
-class TestCase(Frozen):
-    """One test's result as its runner reported it."""
-
-    __test__ = False
-    id: str
-    """The runner's own name, such as `tests/test_a.py::test_b`."""
-    outcome: Outcome
-    message: str = ""
-    """The last lines of the failure, capped."""
-
-
-class TestReport(Frozen):
-    """One run of a suite in a fresh sandbox; `exit_code` comes from the kernel."""
-
-    __test__ = False
-    commit: CommitId
-    command: str
-    cases: tuple[TestCase, ...] = ()
-    exit_code: int | None = None
-    ended: str = "exited"
-    """How the process ended: exited, signaled, timeout, oom, output_limit, cancelled."""
-    problem: str = ""
-    """Why this run says nothing (no report, forged report, runner missing); empty when sound."""
-    seconds: float = 0.0
-    tail: str = ""
-    """The last lines printed, capped, control characters removed."""
-    flaky: tuple[str, ...] = ()
-    """Tests that ended differently when the same files were tested again: never blamed."""
-
-    def with_outcome(self, *outcomes: Outcome) -> tuple[TestCase, ...]:
-        return tuple(case for case in self.cases if case.outcome in outcomes)
-
-    def brief(self) -> "TestReport":
-        """The same report with only the cases that did not pass (at most 200)."""
-        failing = self.with_outcome(Outcome.FAILED, Outcome.ERROR)[:200]
-        return self.model_copy(update={"cases": failing})
-
-
-class Verdict(Frozen):
-    """A gate's answer."""
-
-    passed: bool
-    reasons: tuple[str, ...] = ()
-    """Why not, one sentence each; they go to the coder word for word."""
-
-
-class Severity(StrEnum):
-    """How bad a finding is, from least to worst."""
-
-    INFO = "info"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        return list(Severity).index(self)
-
-
-class Finding(Frozen):
-    """Something a reviewer or scanner wants changed."""
-
-    file: str
-    line: int = Field(default=0, ge=0)
-    """1-based; 0 for the whole file."""
-    severity: Severity
-    why: str = Field(min_length=1)
-    fix: str = ""
-    source: str = "reviewer"
-    """Who says so: reviewer, security, bandit, detect-secrets, ..."""
-
-    def sentence(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        fix = f" Fix: {self.fix}" if self.fix else ""
-        return f"[{self.source}, {self.severity}] {place}: {self.why}{fix}"
-
-
-class Review(Frozen):
-    """A reviewer's or security analyst's verdict."""
-
-    approved: bool
-    summary: str
-    findings: tuple[Finding, ...] = ()
 
 
 class Assigned(Frozen):

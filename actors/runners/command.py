@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from actors.runners.reporting import clean, ending, message_of, report
 from actors.runners.runner import Place
 from orchestration.ids import CommitId
-from orchestration.messages import Outcome, TestCase, TestReport
+from orchestration.proof import Outcome, TestCase, TestReport
 
 _CANNOT_RUN = {126: "it may not be executed", 127: "there is no such command"}
 

@@ -9,7 +9,7 @@ from actors.runners.reporting import clean
 from actors.runners.runner import Place, Ran
 from actors.runners.signed import SignedRun
 from orchestration.ids import CommitId
-from orchestration.messages import TestReport
+from orchestration.proof import TestReport
 
 
 @dataclass(frozen=True, slots=True)

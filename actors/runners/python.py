@@ -11,7 +11,7 @@ from actors.runners.runner import Place, Ran
 from actors.runners.signed import SignedRun
 from orchestration.gates import FAILING
 from orchestration.ids import CommitId
-from orchestration.messages import TestReport
+from orchestration.proof import TestReport
 
 _OPTIONS = (
     "-q", "--tb=short", "--color=no", "--rootdir=.", "--maxfail=0",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from actors.runners.runner import Ran
 from orchestration.gates import contradiction
 from orchestration.ids import CommitId
-from orchestration.messages import Outcome, TestCase, TestReport
+from orchestration.proof import Outcome, TestCase, TestReport
 
 TAIL = 4000
 """Characters kept of what a run printed."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from orchestration.ids import CommitId
-from orchestration.messages import TestReport
+from orchestration.proof import TestReport
 
 
 class Ran(Protocol):

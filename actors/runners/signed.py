@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from actors.runners.reporting import clean, ending, message_of, report
 from actors.runners.runner import Place, Ran
 from orchestration.ids import CommitId
-from orchestration.messages import Outcome, TestCase, TestReport
+from orchestration.proof import Outcome, TestCase, TestReport
 
 MAX_REPORT = 50_000_000
 _OUTCOMES = {

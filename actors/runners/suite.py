@@ -12,7 +12,7 @@ from actors.runners.python import PytestRunner
 from actors.runners.runner import Place, TestRunner
 from orchestration.errors import InfrastructureError, UsageError
 from orchestration.ids import CommitId
-from orchestration.messages import TestReport
+from orchestration.proof import TestReport
 
 Read = Callable[[str], Awaitable[bytes]]
 

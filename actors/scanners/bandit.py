@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from actors.scanners.place import AddedLines, Place, Ran, did_not_run
 from orchestration.gates import is_test_path
-from orchestration.messages import Finding, Severity
+from orchestration.proof import Finding, Severity
 
 NAME = "bandit"
 _BATCH = 200

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from actors.scanners.place import AddedLines
 from orchestration.gates import is_test_path
-from orchestration.messages import Finding, Severity
+from orchestration.proof import Finding, Severity
 
 _PYTHON = {".py", ".pyi", ".pyx"}
 _SCRIPT = {".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".vue", ".svelte"}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from orchestration.messages import Finding, Severity
+from orchestration.proof import Finding, Severity
 
 AddedLines = Mapping[str, Mapping[int, str]]
 """Lines that the change adds or alters: path -> line number in the new file -> text."""

@@ -8,7 +8,8 @@ from actors.scanners.lines import look
 from actors.scanners.place import AddedLines, Place
 from actors.scanners.secrets import secrets
 from actors.scanners.surface import surface
-from orchestration.messages import FileChange, Finding, Severity
+from orchestration.messages import FileChange
+from orchestration.proof import Finding, Severity
 
 MAX_FINDINGS = 200
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from actors.scanners.place import AddedLines, Place, did_not_run
 from orchestration.gates import is_test_path
-from orchestration.messages import Finding, Severity
+from orchestration.proof import Finding, Severity
 
 NAME = "detect-secrets"
 _MAX_OUTPUT = 5_000_000

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from orchestration.gates import is_runner_config
-from orchestration.messages import FileChange, Finding, Severity
+from orchestration.messages import FileChange
+from orchestration.proof import Finding, Severity
 
 
 class _Rule(NamedTuple):

@@ -24,11 +24,10 @@ from orchestration.messages import (
     Frozen,
     Limits,
     Patch,
-    Review,
-    TestReport,
     TreeRef,
     Work,
 )
+from orchestration.proof import Review, TestReport
 from orchestration.workflow.builder import Workflow, step
 from orchestration.workflow.retry import Retry
 from orchestration.workflow.shape import Flow

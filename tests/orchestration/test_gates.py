@@ -20,18 +20,8 @@ from orchestration.gates import (
     runner_section,
 )
 from orchestration.ids import CommitId
-from orchestration.messages import (
-    FileChange,
-    Finding,
-    Outcome,
-    Patch,
-    Review,
-    Severity,
-    TestCase,
-    TestReport,
-    TreeRef,
-    Verdict,
-)
+from orchestration.messages import FileChange, Patch, TreeRef
+from orchestration.proof import Finding, Outcome, Review, Severity, TestCase, TestReport, Verdict
 
 BASE, RED, GREEN = (CommitId(digit * 40) for digit in "123")
 NEW = "tests/test_new.py"

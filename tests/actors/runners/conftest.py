@@ -9,7 +9,7 @@ from actors.runners.runner import TestRunner
 from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Sandbox, SandboxProvider, SandboxSpec
 from orchestration.ids import CommitId
-from orchestration.messages import TestReport
+from orchestration.proof import TestReport
 from tests.actors.git.checkout import Checkout
 
 TOOLCHAINS = (sys.prefix, sys.base_prefix)

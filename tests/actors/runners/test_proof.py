@@ -12,7 +12,8 @@ from actors.runners.suite import run_suite
 from actors.sandbox.protocol import Sandbox
 from orchestration.gates import freeze, green_gate, has_runner_section, red_gate, runner_section
 from orchestration.ids import CommitId
-from orchestration.messages import Patch, TestReport, TreeRef, Verdict
+from orchestration.messages import Patch, TreeRef
+from orchestration.proof import TestReport, Verdict
 from tests.actors.git.checkout import Checkout
 
 pytestmark = pytest.mark.slow

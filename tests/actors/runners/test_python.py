@@ -8,7 +8,7 @@ from actors.runners.python import PytestRunner
 from actors.sandbox.in_memory import InMemoryProvider, answered
 from actors.sandbox.protocol import ExecResult, Sandbox, SandboxSpec
 from orchestration.ids import CommitId
-from orchestration.messages import Outcome, TestReport
+from orchestration.proof import Outcome, TestReport
 from tests.actors.runners.conftest import Run
 
 pytestmark = pytest.mark.slow

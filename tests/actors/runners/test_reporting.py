@@ -5,7 +5,7 @@ from actors.runners.reporting import MESSAGE, clean, ending, headline, merged, m
 from actors.sandbox.in_memory import answered
 from actors.sandbox.protocol import ExecResult
 from orchestration.ids import CommitId
-from orchestration.messages import Outcome, TestCase
+from orchestration.proof import Outcome, TestCase
 
 COMMIT = CommitId("1" * 40)
 

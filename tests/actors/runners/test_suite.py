@@ -10,7 +10,7 @@ from actors.sandbox.in_memory import InMemoryProvider, answered
 from actors.sandbox.protocol import ExecResult, SandboxSpec
 from orchestration.errors import InfrastructureError, UsageError
 from orchestration.ids import CommitId
-from orchestration.messages import Outcome
+from orchestration.proof import Outcome
 
 COMMIT = CommitId("1" * 40)
 

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.scanners.lines import look
-from orchestration.messages import Severity
+from orchestration.proof import Severity
 
 
 @pytest.mark.parametrize(

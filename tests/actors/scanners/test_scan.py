@@ -8,7 +8,7 @@ from actors.sandbox.in_memory import InMemoryProvider, answered
 from actors.sandbox.protocol import ExecResult, Sandbox, SandboxSpec
 from actors.scanners.place import AddedLines
 from actors.scanners.scan import MAX_FINDINGS, scan
-from orchestration.messages import Finding, Severity
+from orchestration.proof import Finding, Severity
 
 TOKEN = "ghp_" + "Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zAb3d"
 

@@ -1,7 +1,8 @@
 import pytest
 
 from actors.scanners.surface import flags, surface
-from orchestration.messages import FileChange, Severity
+from orchestration.messages import FileChange
+from orchestration.proof import Severity
 
 
 def change(path: str, status: str = "A", old: str = "000000", new: str = "100644") -> FileChange:
