@@ -1,7 +1,11 @@
-"""One thread that works on the connection, and commits together what waits together.
+"""Works on the connection, and commits together what waits together.
 
-Work alone is a transaction of its own. Work that arrives while the disk is syncing shares the
-next transaction, each piece behind its own savepoint; none is answered before that is durable.
+Work alone is a transaction of its own. Work that arrives in one round of the event loop, or while
+the disk is syncing, shares a transaction, each piece behind its own savepoint; none is answered
+before that is durable.
+
+A commit on a good disk takes less time than the way to another thread and back. So it is made at
+once while commits are brisk; as soon as one was not, a thread makes them, and the loop goes on.
 """
 
 import asyncio
@@ -21,6 +25,8 @@ Ts = TypeVarTuple("Ts")
 Work = Callable[[SqliteConnection], T]
 _MOST = 128
 """Pieces of work in one transaction."""
+BRISK_S = 0.001
+"""A sync of the disk that is not worth the way to the thread."""
 
 
 class _Job:
@@ -44,52 +50,91 @@ class _Job:
 
 
 class GroupCommit:
-    """The writer of one file. Use it from the event loop that started it."""
+    """The writer of one file. Use it from the event loop that started it.
+
+    The connection is used by the loop's thread while nothing is handed to the other one.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._arrived: list[_Job] = []
+        """In this round of the loop."""
+        self._handed = 0
+        """Jobs that the thread was given and that are not settled yet."""
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: Thread | None = None
 
     async def start(self, connect: Callable[[], SqliteConnection]) -> None:
         """Start the thread, which connects. Raises what `connect` raises."""
         self._loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = self._loop.create_future()
+        ready: asyncio.Future[SqliteConnection] = self._loop.create_future()
         thread = Thread(target=self._run, args=(connect, ready), name="journal", daemon=True)
         thread.start()
         try:
-            await ready
+            self._connection = await ready
         except BaseException:
             self._queue.put(None)
             raise
         self._thread = thread
 
-    async def submit(self, work: Work[T]) -> T:
-        """Do the work in a transaction and return its outcome once that is durable."""
+    async def submit(self, work: Work[T], *, is_long: bool = False) -> T:
+        """Do the work in a transaction and return its outcome once that is durable.
+
+        `is_long` says that it takes its time even on a good disk.
+        """
         if self._thread is None:
             raise StoreError(f"{self._file} is closed", "open the journal before using it")
         waiter: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Job(work, waiter))
+        job = _Job(work, waiter)
+        if is_long:
+            self._hand_over([job])
+            return await waiter
+        if not self._arrived:
+            self._loop.call_soon(self._begin)
+        self._arrived.append(job)
         return await waiter
 
     async def stop(self) -> None:
         """Finish what was submitted, then close the connection."""
         thread, self._thread = self._thread, None
         if thread is not None:
+            self._begin()
             self._queue.put(None)
             await asyncio.to_thread(thread.join)
 
-    def _run(self, connect: Callable[[], SqliteConnection], ready: asyncio.Future[None]) -> None:
+    def _begin(self) -> None:
+        """Do what arrived, or hand it to the thread."""
+        jobs, self._arrived = self._arrived, []
+        if self._handed or self._connection.sync_s > BRISK_S:
+            self._hand_over(jobs)
+            return
+        for first in range(0, len(jobs), _MOST):
+            some = jobs[first : first + _MOST]
+            self._perform(self._connection, some)
+            _settle(some)
+
+    def _hand_over(self, jobs: Sequence[_Job]) -> None:
+        self._handed += len(jobs)
+        for job in jobs:
+            self._queue.put(job)
+
+    def _taken_back(self, jobs: Sequence[_Job]) -> None:
+        self._handed -= len(jobs)
+        _settle(jobs)
+
+    def _run(
+        self, connect: Callable[[], SqliteConnection], ready: asyncio.Future[SqliteConnection]
+    ) -> None:
         try:
             with explained(self._file):
                 connection = connect()
         except Exception as error:  # noqa: BLE001 - the thread's door: start() raises it
             self._tell(_fail, ready, error)
             return
-        self._tell(_succeed, ready)
+        self._tell(_succeed, ready, connection)
         while jobs := self._take():
-            self._perform(connection, [job for job in jobs if not job.waiter.cancelled()])
-            self._tell(_settle, jobs)
+            self._perform(connection, jobs)
+            self._tell(self._taken_back, jobs)
         connection.close()
 
     def _tell(self, callback: Callable[[*Ts], None], *arguments: *Ts) -> None:
@@ -110,7 +155,8 @@ class GroupCommit:
             jobs.append(job)
         return jobs
 
-    def _perform(self, connection: SqliteConnection, jobs: Sequence[_Job]) -> None:
+    def _perform(self, connection: SqliteConnection, submitted: Sequence[_Job]) -> None:
+        jobs = [job for job in submitted if not job.waiter.cancelled()]
         if len(jobs) > 1:
             try:
                 self._together(connection, jobs)
@@ -150,11 +196,11 @@ def _settle(jobs: Sequence[_Job]) -> None:
         job.settle()
 
 
-def _succeed(ready: asyncio.Future[None]) -> None:
+def _succeed(ready: asyncio.Future[SqliteConnection], connection: SqliteConnection) -> None:
     if not ready.done():
-        ready.set_result(None)
+        ready.set_result(connection)
 
 
-def _fail(ready: asyncio.Future[None], error: Exception) -> None:
+def _fail(ready: asyncio.Future[SqliteConnection], error: Exception) -> None:
     if not ready.done():
         ready.set_exception(error)

@@ -73,7 +73,7 @@ class SqliteJournal(SqlJournal):
 
     async def problems(self) -> list[str]:
         """What SQLite's own check of the whole file finds wrong with it."""
-        return await self._writer.submit(SqliteConnection.problems)
+        return await self._writer.submit(SqliteConnection.problems, is_long=True)
 
     async def _perform(self, begin: Callable[[], Verb[T]]) -> T:
         return await self._writer.submit(lambda connection: connection.perform(begin()))

@@ -1,6 +1,7 @@
-"""The one connection to an embedded store. It blocks: only the writer's thread uses it."""
+"""The one connection to an embedded store. It blocks, and only its writer uses it."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -44,7 +45,11 @@ class SqliteConnection:
         self._compiler = _compiler()
         # Checked out of its pool until it is closed: there is never a second one.
         url = URL.create("sqlite", database=str(file))
-        self._pooled = create_engine(url, poolclass=NullPool).raw_connection()
+        one_at_a_time = {"check_same_thread": False}  # the writer sees to that
+        engine = create_engine(url, poolclass=NullPool, connect_args=one_at_a_time)
+        self._pooled = engine.raw_connection()
+        self.sync_s = 0.0
+        """How long the last commit took that wrote something."""
         self._raw = cast("sqlite3.Connection", self._pooled.driver_connection)
         self._raw.isolation_level = None  # transactions begin where we say
         self._raw.create_function("store_time", 0, now)
@@ -66,10 +71,14 @@ class SqliteConnection:
     @contextmanager
     def transaction(self) -> Generator[None]:
         """A transaction, undone by any error."""
+        changes = self._raw.total_changes
         self._raw.execute("BEGIN")
         try:
             yield
+            began = time.perf_counter()
             self._raw.execute("COMMIT")
+            if self._raw.total_changes != changes:
+                self.sync_s = time.perf_counter() - began
         except BaseException:
             if self._raw.in_transaction:  # a full disk has undone it already
                 self._raw.execute("ROLLBACK")

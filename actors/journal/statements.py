@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     false,
     func,
     not_,
@@ -100,14 +101,14 @@ GROW_AS_WORKER: Executable = (
     .values(_GROW)
     .returning(RUNS.c.seq, RUNS.c.updated_at)
 )
-LAST_CONTROL: Executable = select(STEPS.c.kind, STEPS.c.attempt, STEPS.c.epoch).where(
-    STEPS.c.run_id == bindparam("run"), STEPS.c.step_key == bindparam("step")
-)
-_CONTROL = insert(STEPS)
-SET_CONTROL: Executable = _CONTROL.on_conflict_do_update(
+_THIS_STEP = and_(STEPS.c.run_id == bindparam("run"), STEPS.c.step_key == bindparam("step"))
+GET_ATTEMPT: Executable = select(STEPS.c.kind, STEPS.c.attempt, STEPS.c.epoch).where(_THIS_STEP)
+_BEGUN = insert(STEPS)
+BEGIN_ATTEMPT: Executable = _BEGUN.on_conflict_do_update(
     index_elements=[STEPS.c.run_id, STEPS.c.step_key],
-    set_={name: _CONTROL.excluded[name] for name in ("kind", "attempt", "epoch")},
+    set_={name: _BEGUN.excluded[name] for name in ("kind", "attempt", "epoch")},
 )
+END_ATTEMPT: Executable = delete(STEPS).where(_THIS_STEP)
 ADD_RECORD: Executable = insert(RECORDS)
 GET_RECORD: Executable = select(*RECORDS.c).where(_ITS_RECORDS, RECORDS.c.seq == bindparam("seq"))
 

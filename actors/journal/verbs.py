@@ -51,7 +51,7 @@ class Query:
     parameters: Parameters | list[Parameters]
 
 
-_CONTROL = ("run_id", "step_key", "kind", "attempt", "epoch")
+_ATTEMPT = ("run_id", "step_key", "kind", "attempt", "epoch")
 Verb: TypeAlias = Generator[Query, Sequence[Row], T]
 
 
@@ -142,9 +142,9 @@ def append_under(grant: StepGrant, records: Sequence[NewRecord]) -> Verb[int]:
         {"run": grant.run_id, "held_in": grant.epoch, "count": len(records)},
     )
     # Asked only now that the run's row is ours: nobody can start the next attempt in between.
-    control = yield Query(statements.LAST_CONTROL, {"run": grant.run_id, "step": grant.step_key})
+    attempt = yield Query(statements.GET_ATTEMPT, {"run": grant.run_id, "step": grant.step_key})
     good = (RecordKind.STARTED, grant.attempt, grant.epoch)
-    if not rows or not control or tuple(control[0]) != good:
+    if not rows or not attempt or tuple(attempt[0]) != good:
         yield from get_run(grant.run_id)
         raise StaleOwnerError(
             f"attempt {grant.attempt} of {grant.step_key} in run {grant.run_id} is void",
@@ -282,9 +282,13 @@ def _add(
         for seq, new in enumerate(records, last - len(records) + 1)
     ]
     yield Query(statements.ADD_RECORD, rows)
-    control = [{n: row[n] for n in _CONTROL} for row in rows if row["kind"] in CONTROL_KINDS]
-    if control:
-        yield Query(statements.SET_CONTROL, control)
+    control = {row["step_key"]: row for row in rows if row["kind"] in CONTROL_KINDS}
+    begun = [row for row in control.values() if row["kind"] == RecordKind.STARTED]
+    ended = [row for row in control.values() if row["kind"] != RecordKind.STARTED]
+    if ended:
+        yield Query(statements.END_ATTEMPT, [{"run": run_id, "step": r["step_key"]} for r in ended])
+    if begun:
+        yield Query(statements.BEGIN_ATTEMPT, [{n: row[n] for n in _ATTEMPT} for row in begun])
 
 
 def _held(lease: Lease) -> Parameters:
