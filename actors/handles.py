@@ -24,9 +24,16 @@ from ray.exceptions import (
 from actors.assignments import CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
 from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
 from actors.models.gateway import ModelReply, ModelRequest, Role
+from actors.models.governor import Call, Lane, Leave
 from orchestration.errors import InfrastructureError, MantaError, StoreError, WorkerLostError
 from orchestration.ids import BlobId, RunId, StepGrant, StepKey
-from orchestration.messages import FeatureRequest, Plan, Recollection
+from orchestration.messages import (
+    Difficulty,
+    FeatureRequest,
+    Plan,
+    Recollection,
+    Usage,
+)
 from orchestration.proof import Review, TestReport
 from orchestration.workflow.journal import (
     Lease,
@@ -227,11 +234,24 @@ class GatewayHandle(ResidentHandle):
     async def acknowledge(self, key: str) -> None:
         await self._ask("acknowledge", key)
 
-    async def check(self, role: Role) -> str:
-        return await self._ask("check", role)
+    async def check(self, role: Role, *, priced: bool = False) -> str:
+        return await self._ask("check", role, priced=priced)
 
-    async def context_tokens(self, role: Role) -> int:
-        return await self._ask("context_tokens", role)
+    async def context_tokens(self, role: Role, difficulty: Difficulty = "normal") -> int:
+        return await self._ask("context_tokens", role, difficulty)
+
+
+class GovernorHandle(ResidentHandle):
+    """The governor socket, spoken to its actor."""
+
+    async def reserve(self, call: Call) -> Leave:
+        return await self._ask("reserve", call)
+
+    async def settle(self, leave: Leave, usage: Usage) -> str:
+        return await self._ask("settle", leave, usage)
+
+    async def pause(self, lane: Lane, seconds: float) -> None:
+        await self._ask("pause", lane, seconds)
 
 
 class MemoryHandle(ResidentHandle):

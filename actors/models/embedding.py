@@ -42,9 +42,7 @@ class LitellmEmbedder:
 
     async def _embed_batch(self, texts: list[str]) -> list[tuple[float, ...]]:
         try:
-            return await persist(
-                lambda: self._attempt(texts), self._policy, self._clock, self._policy.attempts
-            )
+            return await persist(lambda: self._attempt(texts), self._policy, self._clock)
         except Failure as failure:
             near = litellm_api.near_names(self._route)
             raise to_error(self._route, failure, near) from None

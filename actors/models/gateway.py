@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from orchestration.messages import Usage
+from orchestration.messages import Difficulty, Usage
 
 Role = Literal["architect", "coder", "reviewer", "security", "linter"]
 """Who is thinking; each has a route (a model, its fallbacks and options)."""
@@ -37,7 +37,14 @@ class ModelRequest:
     messages: tuple[WireMessage, ...]
     tools: tuple[dict[str, Any], ...] = ()
     """Tool definitions in the OpenAI form."""
+    difficulty: Difficulty = "normal"
+    """Of the task at hand: a role may have a route of its own for it."""
     max_output_tokens: int | None = None
+
+    @property
+    def run(self) -> str:
+        """The run whose budget pays: the key's first part."""
+        return self.key.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,8 @@ class ModelReply:
     seconds: float = 0.0
     drift: str = ""
     """For a recording: how the question differed from the recorded one without mattering."""
+    notice: str = ""
+    """What people should hear, such as that the run's budget is nearly spent."""
 
 
 class ModelGateway(Protocol):
@@ -68,14 +77,16 @@ class ModelGateway(Protocol):
         """The reply to `key` is durable at the caller's; the gateway may forget it."""
         ...
 
-    async def check(self, role: Role) -> str:
+    async def check(self, role: Role, *, priced: bool = False) -> str:
         """The model behind a role, once its name and key are known to be usable, without a call.
 
+        With `priced`, its price must be known as well.
+
         Raises:
-            ModelError: unknown provider or missing key, naming the variable to set.
+            ModelError: unknown provider, missing key (naming the variable to set), or no price.
         """
         ...
 
-    async def context_tokens(self, role: Role) -> int:
-        """The size of the role's context window in tokens."""
+    async def context_tokens(self, role: Role, difficulty: Difficulty = "normal") -> int:
+        """The size of the context window in tokens, of whichever model may be asked."""
         ...

@@ -114,6 +114,12 @@ class Limiter:
         """Grant nothing for a while: the provider said so."""
         self._paused_until = max(self._paused_until, now + seconds)
 
+    def change(self, rate: Rate) -> None:
+        """The provider allows another rate from now on; what was taken stays taken."""
+        for bucket, per_minute in ((self._requests, rate.requests), (self._tokens, rate.tokens)):
+            bucket.level += per_minute - bucket.per_minute
+            bucket.per_minute = per_minute
+
     def _fill(self, now: float) -> None:
         seconds = max(0.0, now - self._now)
         self._now = max(self._now, now)

@@ -8,34 +8,41 @@ from typing import Any
 from actors.models import litellm_api
 from actors.models.failures import Failure, Trouble, read_failure, to_error
 from actors.models.gateway import ModelReply, ModelRequest, Role
+from actors.models.governed import EXPECTED_OUTPUT, expected_tokens
+from actors.models.governor import Call, Governor, Lane, LocalGovernor
 from actors.models.normalising import normalise, sendable, with_cache_marks
 from actors.models.replies import KEPT, KeptReplies
 from actors.models.retrying import RetryPolicy, persist
 from actors.models.routing import Route, Routes
+from actors.models.text_tools import written_out
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import ModelError
-from orchestration.messages import Usage
+from orchestration.messages import Difficulty, Usage
 
 
 class LitellmGateway:
-    """Completions of any provider that litellm knows. Keys come from the environment."""
+    """Completions of any provider that litellm knows. Keys come from the environment.
+
+    Every attempt asks the governor first: one that is tried again counts again with the provider.
+    """
 
     def __init__(
         self,
         routes: Routes,
         *,
+        governor: Governor | None = None,
         clock: Clock | None = None,
         policy: RetryPolicy | None = None,
         kept: int = KEPT,
     ) -> None:
         self._routes = routes
         self._clock = clock or SystemClock()
+        self._governor = governor or LocalGovernor(clock=self._clock)
         self._policy = policy or RetryPolicy()
         self._replies = KeptReplies(kept)
         litellm_api.prepare()
-        for route in (routes.default, *routes.roles.values()):
-            for way in route.chain():
-                litellm_api.declare_ollama(way)
+        for way in (way for route in routes.all() for way in route.chain()):
+            litellm_api.declare_ollama(way)
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         return await self._replies.get(request.key, lambda: self._ask(request))
@@ -43,17 +50,16 @@ class LitellmGateway:
     async def acknowledge(self, key: str) -> None:
         self._replies.forget(key)
 
-    async def check(self, role: Role) -> str:
-        for route in self._routes.of(role).chain():
+    async def check(self, role: Role, *, priced: bool = False) -> str:
+        for route in (way for one in self._routes.of_role(role) for way in one.chain()):
             litellm_api.require_usable(route)
+            if priced:
+                litellm_api.require_price(route)
         return self._routes.of(role).model
 
-    async def context_tokens(self, role: Role) -> int:
-        return min(litellm_api.context_size(route) for route in self._routes.of(role).chain())
-
-    async def is_priced(self, role: Role) -> bool:
-        """Whether calls of this role cost what the reply says; otherwise they count as free."""
-        return all(litellm_api.table_entry(route) for route in self._routes.of(role).chain())
+    async def context_tokens(self, role: Role, difficulty: Difficulty = "normal") -> int:
+        chain = self._routes.of(role, difficulty).chain()
+        return min(litellm_api.context_size(route) for route in chain)
 
     async def close(self) -> None:
         """Cancel calls in flight and close every connection of this process."""
@@ -64,25 +70,32 @@ class LitellmGateway:
         """Try every route of the role in order. The error of the first one is the one told."""
         started = self._clock.now()
         errors: list[ModelError] = []
-        chain = self._routes.of(request.role).chain()
+        chain = self._routes.of(request.role, request.difficulty).chain()
         for route in chain:
-            tries = self._policy.attempts
-            if route is not chain[-1]:
-                tries = self._policy.attempts_with_fallback
             try:
-                reply = await self._ask_route(route, request, tries)
+                reply = await self._ask_route(route, request, is_last=route is chain[-1])
             except ModelError as error:
                 errors.append(error)
             else:
                 return replace(reply, seconds=self._clock.now() - started)
         raise _joined(errors)
 
-    async def _ask_route(self, route: Route, request: ModelRequest, tries: int) -> ModelReply:
+    async def _ask_route(self, route: Route, request: ModelRequest, *, is_last: bool) -> ModelReply:
         """Ask one route until it answers, fails for good or has had its tries."""
         litellm_api.require_usable(route)
+
+        async def waiting(failure: Failure, seconds: float) -> None:
+            self._replies.unsent.add(request.key)
+            if failure.trouble is Trouble.RATE:
+                await self._governor.pause(lane_of(route), seconds)
+
         try:
             return await persist(
-                lambda: self._attempt(route, request), self._policy, self._clock, tries
+                lambda: self._attempt(route, request),
+                self._policy,
+                self._clock,
+                is_last=is_last,
+                waiting=waiting,
             )
         except Failure as failure:
             if failure.trouble is Trouble.POLICY:
@@ -90,6 +103,20 @@ class LitellmGateway:
             raise to_error(route, failure, litellm_api.near_names(route)) from None
 
     async def _attempt(self, route: Route, request: ModelRequest) -> ModelReply:
+        """One call, once the governor lets it go; settled whatever becomes of it."""
+        tokens = expected_tokens(request)
+        usd = litellm_api.price(route, tokens - EXPECTED_OUTPUT, EXPECTED_OUTPUT)
+        self._replies.unsent.add(request.key)
+        leave = await self._governor.reserve(Call(request.run, lane_of(route), tokens, usd))
+        self._replies.unsent.discard(request.key)
+        try:
+            reply = await self._call(route, request)
+        except BaseException:
+            await self._governor.settle(leave, Usage())
+            raise
+        return replace(reply, notice=await self._governor.settle(leave, reply.usage))
+
+    async def _call(self, route: Route, request: ModelRequest) -> ModelReply:
         try:
             async with asyncio.timeout(None if route.stream else route.timeout_s):
                 completion = await _complete(route, request)
@@ -98,8 +125,15 @@ class LitellmGateway:
         except Exception as error:  # noqa: BLE001 - the door to litellm, which raises anything
             raise read_failure(error, os.environ, self._clock.now()) from None
         reply = normalise(completion.model_dump(), request)
-        usage = reply.usage.model_copy(update={"cost_usd": litellm_api.price_of(route, completion)})
+        cost = litellm_api.price_of(route, completion, reply.usage)
+        usage = reply.usage.model_copy(update={"cost_usd": cost})
         return replace(reply, model=route.model, usage=usage)
+
+
+def lane_of(route: Route) -> Lane:
+    """What shares the provider's limits: one model at one endpoint under one key."""
+    name = " ".join([route.model, route.api_base or "", route.key_env or ""]).strip()
+    return Lane(name, route.requests_per_minute, route.tokens_per_minute)
 
 
 async def _complete(route: Route, request: ModelRequest) -> Any:  # litellm's own model class
@@ -123,14 +157,15 @@ async def _complete(route: Route, request: ModelRequest) -> Any:  # litellm's ow
 
 def _arguments(route: Route, request: ModelRequest) -> dict[str, Any]:
     messages = sendable(request.messages)
+    knows_tools = litellm_api.knows_tools(route)
+    if not knows_tools:
+        messages = written_out(messages, request.tools)
     if litellm_api.wants_cache_marks(route):
         messages = with_cache_marks(messages)
     arguments: dict[str, Any] = {
         "model": litellm_api.model_name(route),
-        "messages": with_cache_marks(messages)
-        if litellm_api.wants_cache_marks(route)
-        else messages,
-        "tools": list(request.tools) or None,
+        "messages": messages,
+        "tools": (list(request.tools) or None) if knows_tools else None,
         "temperature": route.temperature,
         "max_tokens": request.max_output_tokens or route.max_output_tokens,
         "api_base": route.api_base,

@@ -21,6 +21,7 @@ from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_c
 
 from actors.models.routing import Route
 from orchestration.errors import ModelError
+from orchestration.messages import Usage
 
 DEFAULT_CONTEXT_TOKENS = 64_000
 """For a model that the table does not know."""
@@ -161,8 +162,38 @@ def context_size(route: Route) -> int:
     return size if isinstance(size, int) else DEFAULT_CONTEXT_TOKENS
 
 
-def price_of(route: Route, completion: object) -> float:
-    """US dollars by the local table; 0 where it has no price."""
+def knows_tools(route: Route) -> bool:
+    """Whether the model can be told of tools, rather than have them written into its prompt."""
+    if route.tools != "auto":
+        return route.tools == "native"
+    entry = table_entry(route)
+    return entry is None or bool(entry.get("supports_function_calling", True))
+
+
+def require_price(route: Route) -> None:
+    """Raise a ModelError where nobody knows what the model costs: no budget could hold."""
+    if route.usd_per_million is None and not table_entry(route):
+        raise ModelError(
+            f"nobody knows what {route.model} costs, so a budget in money cannot hold",
+            "set usd_per_million on its route (0,0 for a model of your own), or give the budget "
+            "in tokens or time",
+        )
+
+
+def price(route: Route, tokens_in: int, tokens_out: int) -> float:
+    """US dollars that so many tokens cost at most; 0 where nobody knows."""
+    if route.usd_per_million is not None:
+        into, out = route.usd_per_million
+        return (tokens_in * into + tokens_out * out) / 1_000_000
+    entry = table_entry(route) or {}
+    into, out = (entry.get(f"{way}_cost_per_token") or 0.0 for way in ("input", "output"))
+    return tokens_in * float(into) + tokens_out * float(out)
+
+
+def price_of(route: Route, completion: object, usage: Usage) -> float:
+    """US dollars by the route's own price or the local table; 0 where there is none."""
+    if route.usd_per_million is not None:
+        return price(route, usage.input_tokens, usage.output_tokens)
     if not table_entry(route):
         return 0.0
     return float(

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from actors.models.failures import Failure, Trouble
 from actors.models.gateway import ModelReply, ModelRequest, ToolCall, WireMessage
+from actors.models.text_tools import names_of, read_calls
 from orchestration.messages import Usage
 
 _THINKING = re.compile(r"\A\s*<(think|thinking|reasoning)>.*?(?:</\1>\s*|\Z)", re.DOTALL)
+_THINKING_UNOPENED = re.compile(r"\A(?:(?!<think>).)*?</think>\s*", re.DOTALL)
 _REFUSED = frozenset({"content_filter", "refusal", "safety"})
 _CUT = frozenset({"length", "max_tokens"})
 _CACHE = {"type": "ephemeral"}
@@ -33,6 +35,9 @@ def normalise(completion: Mapping[str, Any], request: ModelRequest) -> ModelRepl
     refusal = _refusal(message)
     text = without_thinking(_text(message.get("content")))
     calls = tool_calls(message.get("tool_calls"), request.turn)
+    if not calls:
+        text, written = read_calls(text, names_of(request.tools))
+        calls = tool_calls(written, request.turn)
     return ModelReply(
         text=text or refusal,
         tool_calls=calls,
@@ -54,16 +59,20 @@ def sendable(messages: Sequence[WireMessage]) -> list[WireMessage]:
 def with_cache_marks(messages: Sequence[WireMessage]) -> list[WireMessage]:
     """The messages with Anthropic's cache breakpoints: after the instructions and at the end.
 
-    What stands before a mark is billed at a tenth when the next turn repeats it.
+    What stands before a mark is billed at a tenth when the next turn repeats it. The last message
+    may be notes that are shown this once, so the one before it is marked as well.
     """
     system = [at for at, m in enumerate(messages) if m.get("role") == "system"]
-    marked = {*system[-1:], len(messages) - 1}
+    marked = {*system[-1:], max(0, len(messages) - 2), len(messages) - 1}
     return [_marked(m) if at in marked else m for at, m in enumerate(messages)]
 
 
 def without_thinking(text: str) -> str:
-    """The text without the reasoning that some models write before their answer."""
-    return _THINKING.sub("", text)
+    """The text without the reasoning that some models write before their answer.
+
+    Some servers swallow the tag that opens it.
+    """
+    return _THINKING.sub("", _THINKING_UNOPENED.sub("", text))
 
 
 def tool_calls(raw: Sequence[Mapping[str, Any]] | None, turn: int) -> tuple[ToolCall, ...]:

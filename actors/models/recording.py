@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from actors.models.fingerprint import Fingerprint, fingerprint
 from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, Role
 from orchestration.errors import NotFoundError, StoreError, UsageError
-from orchestration.messages import Frozen
+from orchestration.messages import Difficulty, Frozen
 
 VERSION = 1
 
@@ -97,7 +97,7 @@ class RecordingGateway:
             role=request.role,
             conversation=request.conversation,
             turn=request.turn,
-            context_tokens=await self._inner.context_tokens(request.role),
+            context_tokens=await self._inner.context_tokens(request.role, request.difficulty),
             seen=fingerprint(request),
             reply=reply,
         )
@@ -108,11 +108,11 @@ class RecordingGateway:
     async def acknowledge(self, key: str) -> None:
         await self._inner.acknowledge(key)
 
-    async def check(self, role: Role) -> str:
-        return await self._inner.check(role)
+    async def check(self, role: Role, *, priced: bool = False) -> str:
+        return await self._inner.check(role, priced=priced)
 
-    async def context_tokens(self, role: Role) -> int:
-        return await self._inner.context_tokens(role)
+    async def context_tokens(self, role: Role, difficulty: Difficulty = "normal") -> int:
+        return await self._inner.context_tokens(role, difficulty)
 
     def _append(self, line: bytes) -> None:
         try:

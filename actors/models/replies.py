@@ -1,6 +1,7 @@
 """A reply that was paid for is never paid for twice, and never lost with the one who asked."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from actors.models.gateway import ModelReply
@@ -13,13 +14,17 @@ class KeptReplies:
     """Joins equal keys while in flight and keeps each reply until it is acknowledged.
 
     A call goes on when its asker is cancelled: the provider bills it anyway, and whoever asks
-    again gets the reply. A failure is not kept: asking again calls again.
+    again gets the reply. One that has yet to be sent is given up with its last asker. A failure is
+    not kept: asking again calls again.
     """
 
     def __init__(self, limit: int = KEPT) -> None:
         self._limit = limit
         self._flying: dict[str, asyncio.Task[ModelReply]] = {}
         self._kept: dict[str, ModelReply] = {}
+        self._askers: Counter[str] = Counter()
+        self.unsent: set[str] = set()
+        """Keys whose call waits for leave or for better times. The caller keeps it up to date."""
 
     async def get(self, key: str, call: Callable[[], Awaitable[ModelReply]]) -> ModelReply:
         """The reply to `key`, calling for it only if nobody has."""
@@ -28,7 +33,18 @@ class KeptReplies:
         if key not in self._flying:
             self._flying[key] = asyncio.create_task(self._fly(key, call), name=f"model {key}")
             self._flying[key].add_done_callback(_look_at)
-        return await asyncio.shield(self._flying[key])
+        flying = self._flying[key]
+        self._askers[key] += 1
+        try:
+            return await asyncio.shield(flying)
+        except asyncio.CancelledError:
+            if self._askers[key] == 1 and key in self.unsent:
+                flying.cancel()
+            raise
+        finally:
+            self._askers[key] -= 1
+            if not self._askers[key]:
+                del self._askers[key]
 
     def forget(self, key: str) -> None:
         self._kept.pop(key, None)
@@ -47,6 +63,7 @@ class KeptReplies:
             reply = await call()
         finally:
             del self._flying[key]
+            self.unsent.discard(key)
         self._kept[key] = reply
         while len(self._kept) > self._limit:
             del self._kept[next(iter(self._kept))]

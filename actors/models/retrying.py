@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from actors.models.failures import PASSING, Failure
+from actors.models.failures import PASSING, Failure, Trouble
 from orchestration.clock import Clock
 
 T = TypeVar("T")
@@ -21,8 +21,9 @@ class RetryPolicy:
     """Tries of a route while another one stands behind it."""
     first_s: float = 1.0
     longest_s: float = 60.0
-    longest_retry_after_s: float = 900.0
-    """A provider that asks for more has failed: waiting that long is a person's decision."""
+    longest_rate_limit_s: float = 6 * 3600.0
+    """A rate limit is waited out for so long in all, however many tries that takes, unless a
+    fallback stands behind. A provider that asks for more at once has failed."""
 
     def delay(
         self,
@@ -32,7 +33,7 @@ class RetryPolicy:
     ) -> float | None:
         """Seconds to wait after the given attempt (from 1); None when it is no use."""
         if retry_after_s is not None:
-            if retry_after_s > self.longest_retry_after_s:
+            if retry_after_s > self.longest_rate_limit_s:
                 return None
             # A little late and spread out: a fleet that was told the same second must not
             # come back in the same second.
@@ -42,14 +43,27 @@ class RetryPolicy:
 
 
 async def persist(
-    call: Callable[[], Awaitable[T]], policy: RetryPolicy, clock: Clock, tries: int
+    call: Callable[[], Awaitable[T]],
+    policy: RetryPolicy,
+    clock: Clock,
+    *,
+    is_last: bool = True,
+    waiting: Callable[[Failure, float], Awaitable[None]] | None = None,
 ) -> T:
     """Call until it works.
+
+    Args:
+        call: one try.
+        policy: how long.
+        clock: waits.
+        is_last: whether no fallback stands behind it.
+        waiting: told of each failure and the seconds until the next try, before they pass.
 
     Raises:
         Failure: it cannot pass, it would have to wait too long, or the tries are used up.
     """
-    attempt = 0
+    tries = policy.attempts if is_last else policy.attempts_with_fallback
+    began, attempt = clock.now(), 0
     while True:
         attempt += 1
         try:
@@ -57,6 +71,14 @@ async def persist(
         except Failure as failure:
             failure.attempts = attempt
             wait = policy.delay(attempt, failure.retry_after_s)
-            if failure.trouble not in PASSING or attempt >= tries or wait is None:
+            if wait is None or failure.trouble not in PASSING:
                 raise
+            if failure.trouble is Trouble.RATE and is_last:
+                is_over = clock.now() + wait - began > policy.longest_rate_limit_s
+            else:
+                is_over = attempt >= tries
+            if is_over:
+                raise
+            if waiting:
+                await waiting(failure, wait)
             await clock.sleep(wait)

@@ -1,15 +1,17 @@
-"""Which model thinks for whom: a route per role, with fallbacks in order."""
+"""Which model thinks for whom: a route per role and difficulty, with fallbacks in order."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from actors.models.gateway import Role
 from orchestration.errors import UsageError
-from orchestration.messages import Frozen
+from orchestration.messages import Difficulty, Frozen
 
 ROLES: tuple[Role, ...] = get_args(Role)
+DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
+DEFAULT = "default"
 
 
 class Route(Frozen):
@@ -30,6 +32,14 @@ class Route(Frozen):
     timeout_s: float = Field(default=600.0, gt=0)
     """Of one attempt; of each wait for a chunk when streaming."""
     stream: bool = False
+    tools: Literal["auto", "native", "text"] = "auto"
+    """How tools are offered: by the provider's own means, or written into the prompt for models
+    that know none. `auto` goes by the price table."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    """What the provider allows this model and key, for the whole fleet; none means no limit."""
+    usd_per_million: tuple[float, float] | None = None
+    """Price of tokens in and out, where the price table does not know the model."""
     options: Mapping[str, Any] = {}
     """Passed to the provider as they are, such as `reasoning_effort`. Never a key."""
 
@@ -66,35 +76,53 @@ def _inherit(own: Mapping[str, object], other: object) -> object:
     if not isinstance(said, Mapping):
         return said
     is_same = provider_of(str(own.get("model"))) == provider_of(str(said.get("model")))
-    return {**own, **said} if is_same else said
+    shared = {name: value for name, value in own.items() if name != "usd_per_million"}
+    return {**shared, **said} if is_same else said
 
 
 class Routes(Frozen):
-    """A route for every role: its own, or the default."""
+    """A route for every role and difficulty: its own, its role's, or the default."""
 
     default: Route
-    roles: Mapping[Role, Route] = {}
+    roles: Mapping[str, Route] = {}
+    """By `ROLE`, `ROLE:DIFFICULTY` or `default:DIFFICULTY`."""
 
-    def of(self, role: Role) -> Route:
-        return self.roles.get(role, self.default)
+    def of(self, role: Role, difficulty: Difficulty = "normal") -> Route:
+        names = (f"{role}:{difficulty}", role, f"{DEFAULT}:{difficulty}")
+        return next((self.roles[name] for name in names if name in self.roles), self.default)
+
+    def of_role(self, role: Role) -> tuple[Route, ...]:
+        """Every route that may think for the role."""
+        found: list[Route] = []
+        for difficulty in DIFFICULTIES:
+            if (route := self.of(role, difficulty)) not in found:
+                found.append(route)
+        return tuple(found)
+
+    def all(self) -> tuple[Route, ...]:
+        return (self.default, *self.roles.values())
 
 
 def parse_routes(settings: Mapping[str, object]) -> Routes:
-    """Read `{"default": ROUTE, "coder": ROUTE, ...}`, each a model's name or a table of fields.
+    """Read `{"default": ROUTE, "coder": ROUTE, "coder:hard": ROUTE, ...}`.
+
+    Each route is a model's name or a table of fields.
 
     Raises:
         UsageError: no default, an unknown role, or a field that is wrong; names the place.
     """
-    if unknown := sorted(set(settings) - {"default", *ROLES}):
+    known = [DEFAULT, *ROLES]
+    names = {*known, *(f"{name}:{level}" for name in known for level in DIFFICULTIES)}
+    if unknown := sorted(set(settings) - names):
         raise UsageError(
             f"there is no role named {', '.join(unknown)}",
-            f"routes go by default, {', '.join(ROLES)}",
+            f"routes go by {', '.join(known)}, each alone or with :easy or :hard behind it",
         )
-    if not settings.get("default"):
+    if not settings.get(DEFAULT):
         raise UsageError("no model is chosen", "name one, such as --model anthropic/NAME")
     routes = {name: _parse_route(name, value) for name, value in settings.items()}
-    default = routes.pop("default")
-    return Routes(default=default, roles={role: routes[role] for role in ROLES if role in routes})
+    default = routes.pop(DEFAULT)
+    return Routes(default=default, roles={name: routes[name] for name in sorted(routes)})
 
 
 def _parse_route(name: str, value: object) -> Route:

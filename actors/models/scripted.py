@@ -10,6 +10,7 @@ from actors.models.recording import RecordedReply, Recording
 from actors.models.replies import KeptReplies
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import ReplayDivergedError
+from orchestration.messages import Difficulty
 
 CONTEXT_TOKENS = 128_000
 _MARK = "recording:"
@@ -61,11 +62,11 @@ class ScriptedGateway:
     async def acknowledge(self, key: str) -> None:
         """Nothing to forget: the same question always has the same answer."""
 
-    async def check(self, role: Role) -> str:
+    async def check(self, role: Role, *, priced: bool = False) -> str:
         said = self._of_role(role)
         return _marked(said.reply.model if said else "")
 
-    async def context_tokens(self, role: Role) -> int:
+    async def context_tokens(self, role: Role, difficulty: Difficulty = "normal") -> int:
         said = self._of_role(role)
         return said.context_tokens if said else CONTEXT_TOKENS
 
@@ -101,11 +102,10 @@ class FunctionGateway:
     async def acknowledge(self, key: str) -> None:
         self._replies.forget(key)
 
-    async def check(self, role: Role) -> str:
+    async def check(self, role: Role, *, priced: bool = False) -> str:
         return f"function:{role}"
 
-    async def context_tokens(self, role: Role) -> int:
-        del role
+    async def context_tokens(self, role: Role, difficulty: Difficulty = "normal") -> int:
         return self._context_tokens
 
     async def _call(self, request: ModelRequest) -> ModelReply:

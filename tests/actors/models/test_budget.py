@@ -1,73 +1,156 @@
 """The run's budget, and replies that are kept."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from actors.models.budget import BudgetedGateway
+from actors.models.budget import Account, RunBudgetError
 from actors.models.gateway import ModelReply
+from actors.models.governed import GovernedGateway
+from actors.models.governor import Call, Lane, LocalGovernor
+from actors.models.ledger import Ledger
 from actors.models.replies import KeptReplies
 from actors.models.scripted import FunctionGateway
-from orchestration.errors import BudgetExceededError
-from orchestration.messages import Usage
-from tests.contracts.gateway import HELLO, GatewayContract, Make, Subject, a_request
+from orchestration.clock import ManualClock
+from orchestration.messages import Budget, Usage
+from orchestration.workflow.in_memory import InMemoryJournal
+from tests.contracts.gateway import HELLO, a_request
 
-DEAR = ModelReply("x", usage=Usage(calls=1, input_tokens=60, output_tokens=40, cost_usd=0.4))
-
-
-class TestBudgetedGateway(GatewayContract):
-    @pytest.fixture
-    def make(self) -> Make:
-        def make(*replies: ModelReply) -> Subject:
-            inner = FunctionGateway(lambda r: replace(replies[r.turn - 1], model="function"))
-            gateway = BudgetedGateway(inner, max_cost_usd=1, max_tokens=10_000)
-            return Subject(gateway, lambda: len(inner.asked))
-
-        return make
+LANE = Lane("m")
+DEAR = Usage(calls=1, input_tokens=60, output_tokens=40, cost_usd=0.4)
 
 
-@pytest.mark.parametrize(("cost", "tokens"), [(1.0, 10_000), (100.0, 250)])
-async def test_no_call_is_made_once_money_or_tokens_are_spent(cost: float, tokens: int):
-    inner = FunctionGateway(lambda _: DEAR)
-    gateway = BudgetedGateway(inner, max_cost_usd=cost, max_tokens=tokens)
-    for number in range(3):
-        await gateway.complete(a_request(f"k{number}"))
+def governor(budget: Budget, spent: Usage | None = None, seconds: float = 0.0) -> LocalGovernor:
+    """One whose every run has this budget, with so much gone."""
+    clock = ManualClock()
 
-    with pytest.raises(BudgetExceededError, match=r"\$1.20 of .* 300 of"):
-        await gateway.complete(a_request("k3"))
+    async def open_account(_: str) -> Account:
+        return Account(budget, spent or Usage(), seconds, clock.now())
 
-    assert len(inner.asked) == 3
+    return LocalGovernor(open_account, clock)
+
+
+async def spend(desk: LocalGovernor, times: int, usage: Usage = DEAR) -> list[str]:
+    """Make calls one after the other; what people were told."""
+    notices: list[str] = []
+    for _ in range(times):
+        leave = await desk.reserve(Call("run", LANE, 1, 0.01))
+        notices.append(await desk.settle(leave, usage))
+    return notices
+
+
+@pytest.mark.parametrize(
+    ("budget", "says"),
+    [
+        (Budget(usd=1.0), r"\$1.20 of \$1.00"),
+        (Budget(tokens=250), "300 of 250 tokens"),
+        (Budget(usd=1.0, tokens=10_000), "300 of 10,000 tokens"),
+    ],
+)
+async def test_no_call_is_let_go_once_money_or_tokens_are_spent(budget: Budget, says: str):
+    desk = governor(budget)
+    await spend(desk, 3)
+
+    with pytest.raises(RunBudgetError, match=says) as caught:
+        await desk.reserve(Call("run", LANE, 1, 0.01))
+
+    assert "manta resume" in caught.value.fix
+    assert caught.value.exit_code == 4
+
+
+async def test_no_call_is_let_go_once_the_time_is_over():
+    desk = governor(Budget(seconds=60), seconds=61)
+
+    with pytest.raises(RunBudgetError, match="61 of 60 seconds"):
+        await desk.reserve(Call("run", LANE, 1))
 
 
 async def test_what_was_spent_before_counts():
-    spent = Usage(calls=9, cost_usd=1.0)
-    gateway = BudgetedGateway(
-        FunctionGateway(lambda _: DEAR), max_cost_usd=1, max_tokens=1000, spent=spent
-    )
-
-    with pytest.raises(BudgetExceededError):
-        await gateway.complete(a_request())
+    with pytest.raises(RunBudgetError):
+        await governor(Budget(usd=1), Usage(cost_usd=1.0)).reserve(Call("run", LANE, 1, 0.01))
 
 
-async def test_a_reply_asked_for_again_is_counted_once_and_given_even_when_all_is_spent():
-    gateway = BudgetedGateway(FunctionGateway(lambda _: DEAR), max_cost_usd=0.3, max_tokens=1000)
-    await gateway.complete(a_request("k1"))
+async def test_a_call_that_the_rest_cannot_pay_is_not_made():
+    with pytest.raises(RunBudgetError):
+        await governor(Budget(usd=1)).reserve(Call("run", LANE, 1, 1.01))
 
-    assert await gateway.complete(a_request("k1")) == DEAR
-    assert gateway.spent == DEAR.usage
+
+async def test_calls_at_once_do_not_spend_the_same_money_twice():
+    desk = governor(Budget(usd=1))
+    first = await desk.reserve(Call("run", LANE, 1, 0.6))
+    second = asyncio.create_task(desk.reserve(Call("run", LANE, 1, 0.6)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not second.done()
+
+    await desk.settle(first, Usage(cost_usd=0.1))
+
+    assert await asyncio.wait_for(second, 5)
+
+
+async def test_a_call_given_up_gives_its_money_back():
+    desk = governor(Budget(usd=1))
+    await desk.pause(LANE, 10)
+    waiting = asyncio.create_task(desk.reserve(Call("run", LANE, 1, 0.9)))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert (await desk.account("run")).held == {}
 
 
 async def test_the_warning_comes_once_before_the_end():
-    warnings: list[str] = []
-    gateway = BudgetedGateway(
-        FunctionGateway(lambda _: DEAR), max_cost_usd=1, max_tokens=1000, warn=warnings.append
-    )
-    for number in range(3):
-        await gateway.complete(a_request(f"k{number}"))
-        assert len(warnings) == (0 if number == 0 else 1)
+    first, second, third = await spend(governor(Budget(usd=1)), 3)
 
-    assert "$0.80 of $1.00" in warnings[0]
+    assert (first, third) == ("", "")
+    assert "$0.80 of $1.00" in second
+
+
+async def test_a_run_is_not_held_back_by_what_another_spent():
+    desk = governor(Budget(usd=1))
+    await spend(desk, 3)
+
+    assert await desk.reserve(Call("other", LANE, 1, 0.01))
+
+
+async def test_the_warning_reaches_the_agent_with_its_reply():
+    inner = FunctionGateway(lambda _: ModelReply("x", usage=DEAR))
+    gateway = GovernedGateway(inner, governor(Budget(usd=0.45)), LANE)
+
+    assert "nearly spent" in (await gateway.complete(a_request())).notice
+
+
+async def test_a_run_that_no_store_knows_has_no_limits():
+    clock = ManualClock()
+    account = await Ledger(InMemoryJournal(clock), clock).account("nobody")
+
+    assert not account.budget.is_limited
+
+
+calls = st.lists(
+    st.tuples(st.floats(0.001, 0.5), st.floats(0, 0.5), st.booleans()), min_size=1, max_size=30
+)
+
+
+@given(calls)
+def test_never_more_is_spent_than_the_budget_and_what_estimates_missed(
+    asked: Sequence[tuple[float, float, bool]],
+):
+    account, missed, flying = Account(Budget(usd=1), Usage(), 0, 0), 0.0, dict[int, float]()
+    for number, (expected, real, settles) in enumerate(asked):
+        if account.has_room(expected, 1, 0):
+            account.hold(number, expected, 1, 0)
+            flying[number] = real
+            missed += max(0.0, real - expected)
+        if settles:
+            for done, cost in flying.items():
+                account.settle(done, Usage(cost_usd=cost), 0)
+            flying.clear()
+
+    assert account.spent.cost_usd <= 1 + missed + 1e-9
 
 
 async def test_kept_replies_are_bounded_and_the_oldest_goes_first():
@@ -102,6 +185,28 @@ async def test_a_failure_is_told_to_all_who_wait_and_not_kept():
 
     assert [str(task.exception()) for task in asked] == ["no", "no"]
     assert await replies.get("k", call) == HELLO
+
+
+async def test_a_call_not_yet_sent_is_given_up_with_its_last_asker():
+    replies, sent = KeptReplies(), asyncio.Event()
+    replies.unsent.add("k")
+
+    async def call() -> ModelReply:
+        await asyncio.Event().wait()
+        sent.set()
+        return HELLO
+
+    asked = [asyncio.create_task(replies.get("k", call)) for _ in range(2)]
+    await asyncio.sleep(0)
+    asked[0].cancel()
+    await asyncio.wait([asked[0]])
+    assert "k" in replies.unsent
+    asked[1].cancel()
+    await asyncio.wait([asked[1]])
+    await asyncio.sleep(0)
+
+    assert "k" not in replies.unsent
+    assert not sent.is_set()
 
 
 async def test_closing_ends_what_is_in_flight():

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.models.gateway import ModelReply
-from actors.models.governor import GovernedGateway, LocalGovernor, expected_tokens
+from actors.models.governed import GovernedGateway, expected_tokens
+from actors.models.governor import Call, Lane, LocalGovernor
 from actors.models.limiter import Limiter, Rate, Ticket
 from actors.models.scripted import FunctionGateway
 from orchestration.clock import ManualClock
+from orchestration.messages import Usage
 from tests.contracts.gateway import HELLO, GatewayContract, Make, Subject, a_request
 
 PLENTY = Rate(requests=1e9, tokens=1e12)
@@ -22,7 +24,7 @@ class TestGovernedGateway(GatewayContract):
     def make(self) -> Make:
         def make(*replies: ModelReply) -> Subject:
             inner = FunctionGateway(lambda r: replace(replies[r.turn - 1], model="function"))
-            gateway = GovernedGateway(inner, LocalGovernor(PLENTY), "run")
+            gateway = GovernedGateway(inner, LocalGovernor(), Lane("m"))
             return Subject(gateway, lambda: len(inner.asked))
 
         return make
@@ -152,24 +154,64 @@ async def all_run() -> None:
         await asyncio.sleep(0)
 
 
+def narrow(tokens: float, requests: float = 100, name: str = "m") -> Lane:
+    return Lane(name, requests, tokens)
+
+
+def usage(tokens: int) -> Usage:
+    return Usage(calls=1, input_tokens=tokens)
+
+
 async def test_a_call_waits_until_the_minute_has_filled_up():
-    clock = ManualClock()
-    governor = LocalGovernor(Rate(requests=100, tokens=1000), clock)
-    first = await governor.reserve("a", 1000)
-    second = asyncio.create_task(governor.reserve("a", 500))
+    clock, lane = ManualClock(), narrow(1000)
+    governor = LocalGovernor(clock=clock)
+    first = await governor.reserve(Call("a", lane, 1000))
+    second = asyncio.create_task(governor.reserve(Call("a", lane, 500)))
     await all_run()
 
     await clock.advance(29.9)
     assert not second.done()
-    await governor.settle(first, 1000)
+    await governor.settle(first, usage(1000))
     await all_run()
     await clock.advance(0.2)
     assert second.done()
 
 
+async def test_one_lane_does_not_wait_for_another():
+    governor = LocalGovernor(clock=ManualClock())
+    await governor.reserve(Call("a", narrow(1000, name="m"), 1000))
+
+    async with asyncio.timeout(5):
+        await governor.reserve(Call("a", narrow(1000, name="n"), 1000))
+
+
+async def test_a_lane_s_rates_may_change_while_calls_wait():
+    clock = ManualClock()
+    governor = LocalGovernor(clock=clock)
+    await governor.reserve(Call("a", narrow(1000), 1000))
+    slow = asyncio.create_task(governor.reserve(Call("a", narrow(1000), 1000)))
+    await all_run()
+    fast = asyncio.create_task(governor.reserve(Call("b", narrow(100_000), 1000)))
+    await all_run()
+
+    assert (slow.done(), fast.done()) == (True, True)
+
+
+async def test_a_pause_holds_the_whole_fleet_back():
+    clock, lane = ManualClock(), Lane("m")
+    governor = LocalGovernor(clock=clock)
+    await governor.pause(lane, 30)
+    calls = [asyncio.create_task(governor.reserve(Call(run, lane, 1))) for run in "abc"]
+    await all_run()
+    await clock.advance(29)
+    assert not any(call.done() for call in calls)
+    await clock.advance(1.1)
+    assert all(call.done() for call in calls)
+
+
 async def test_real_use_settles_the_estimate():
-    governor = LocalGovernor(Rate(requests=100, tokens=5000), ManualClock())
-    gateway = GovernedGateway(FunctionGateway(lambda _: HELLO), governor, "run")
+    governor = LocalGovernor(clock=ManualClock())
+    gateway = GovernedGateway(FunctionGateway(lambda _: HELLO), governor, narrow(5000))
 
     for number in range(20):  # each is estimated at about a thousand tokens and takes fifteen
         async with asyncio.timeout(5):
@@ -179,11 +221,11 @@ async def test_real_use_settles_the_estimate():
 
 
 async def test_a_call_given_up_leaves_its_place_to_the_next():
-    clock = ManualClock()
-    governor = LocalGovernor(Rate(requests=1, tokens=1e6), clock)
-    await governor.reserve("a", 1)
-    given_up = asyncio.create_task(governor.reserve("a", 1))
-    next_one = asyncio.create_task(governor.reserve("b", 1))
+    clock, lane = ManualClock(), narrow(1e6, requests=1)
+    governor = LocalGovernor(clock=clock)
+    await governor.reserve(Call("a", lane, 1))
+    given_up = asyncio.create_task(governor.reserve(Call("a", lane, 1)))
+    next_one = asyncio.create_task(governor.reserve(Call("b", lane, 1)))
     await all_run()
 
     given_up.cancel()
@@ -195,15 +237,15 @@ async def test_a_call_given_up_leaves_its_place_to_the_next():
 
 
 async def test_a_call_given_up_at_the_moment_of_its_leave_hurts_nobody():
-    clock = ManualClock()
-    governor = LocalGovernor(Rate(requests=10, tokens=1000), clock)
-    first = await governor.reserve("a", 1000)
-    given_up = asyncio.create_task(governor.reserve("a", 1000))
-    next_one = asyncio.create_task(governor.reserve("b", 1000))
+    clock, lane = ManualClock(), narrow(1000)
+    governor = LocalGovernor(clock=clock)
+    first = await governor.reserve(Call("a", lane, 1000))
+    given_up = asyncio.create_task(governor.reserve(Call("a", lane, 1000)))
+    next_one = asyncio.create_task(governor.reserve(Call("b", lane, 1000)))
     await all_run()
 
     given_up.cancel()
-    await governor.settle(first, 0)
+    await governor.settle(first, Usage())
     await all_run()
 
     assert next_one.done()
@@ -213,9 +255,8 @@ async def test_a_failed_call_gives_its_reservation_back():
     def fail(_: object) -> ModelReply:
         raise ConnectionError("away")
 
-    clock = ManualClock()
-    governor = LocalGovernor(Rate(requests=100, tokens=1100), clock)
-    gateway = GovernedGateway(FunctionGateway(fail), governor, "run")
+    governor = LocalGovernor(clock=ManualClock())
+    gateway = GovernedGateway(FunctionGateway(fail), governor, narrow(1100))
     for _ in range(5):
         with pytest.raises(ConnectionError):
             await gateway.complete(a_request())

@@ -10,6 +10,7 @@ import pytest
 from actors.models.gateway import ModelReply
 from actors.models.recording import RecordingGateway, read_recording
 from actors.models.scripted import ScriptedGateway
+from orchestration.errors import ModelError
 from tests.actors.models import endpoint as http
 from tests.actors.models.desk import MARKS, Desk
 from tests.actors.models.endpoint import SECRET, Endpoint
@@ -153,8 +154,9 @@ async def test_money_is_counted_by_the_local_table_with_cached_tokens_cheaper(de
     assert 0 < cached.usage.cost_usd < plain.usage.cost_usd
     assert cached.usage.cached_tokens == 800
     assert unknown.usage.cost_usd == 0
-    assert await desk.gateway("openai/gpt-4o").is_priced("coder")
-    assert not await desk.gateway().is_priced("coder")
+    assert await desk.gateway("openai/gpt-4o").check("coder", priced=True)
+    with pytest.raises(ModelError, match="nobody knows what openai/loopback costs"):
+        await desk.gateway().check("coder", priced=True)
 
 
 CUT_OFF = (
@@ -232,7 +234,7 @@ async def test_ollama_is_asked_for_a_whole_context_and_nothing_else(desk: Desk):
     assert (reply.usage.input_tokens, reply.usage.cost_usd) == (11, 0)
     assert desk.server.paths == ["/api/chat"]
     assert desk.server.asked[0]["options"]["num_ctx"] == 32_768
-    assert await gateway.is_priced("coder")
+    assert await gateway.check("coder", priced=True)
 
 
 async def test_the_usual_variable_names_an_openai_compatible_server(

@@ -228,7 +228,7 @@ def test_waits_double_up_to_a_ceiling_and_are_spread_out():
 
 
 def test_a_provider_s_own_wait_goes_before_ours_unless_it_is_absurd():
-    policy = RetryPolicy(longest_retry_after_s=900)
+    policy = RetryPolicy(longest_rate_limit_s=900)
 
     assert policy.delay(1, 42.0, lambda: 0.0) == 42.0
     assert policy.delay(1, 86_400.0) is None

@@ -1,0 +1,51 @@
+"""A gateway whose every call waits for the governor's leave."""
+
+import json
+from dataclasses import replace
+
+from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, Role
+from actors.models.governor import Call, Governor, Lane
+from actors.models.replies import KeptReplies
+from orchestration.messages import Difficulty, Usage
+
+_CHARS_PER_TOKEN = 4
+EXPECTED_OUTPUT = 1_000
+"""Tokens reserved for a reply; the real number settles it."""
+
+
+class GovernedGateway:
+    """Wraps a gateway that asks no governor by itself, such as a recording."""
+
+    def __init__(self, inner: ModelGateway, governor: Governor, lane: Lane) -> None:
+        self._inner, self._governor, self._lane = inner, governor, lane
+        self._replies = KeptReplies()
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        return await self._replies.get(request.key, lambda: self._ask(request))
+
+    async def acknowledge(self, key: str) -> None:
+        self._replies.forget(key)
+        await self._inner.acknowledge(key)
+
+    async def check(self, role: Role, *, priced: bool = False) -> str:
+        return await self._inner.check(role, priced=priced)
+
+    async def context_tokens(self, role: Role, difficulty: Difficulty = "normal") -> int:
+        return await self._inner.context_tokens(role, difficulty)
+
+    async def _ask(self, request: ModelRequest) -> ModelReply:
+        call = Call(request.run, self._lane, expected_tokens(request))
+        leave = await self._governor.reserve(call)
+        try:
+            reply = await self._inner.complete(request)
+        except BaseException:
+            await self._governor.settle(leave, Usage())
+            raise
+        notice = await self._governor.settle(leave, reply.usage)
+        return replace(reply, notice=notice)
+
+
+def expected_tokens(request: ModelRequest) -> int:
+    """A rough count of what a call will take; cheap, because the real one follows."""
+    sent = len(json.dumps([request.messages, request.tools], default=str)) // _CHARS_PER_TOKEN
+    return sent + min(request.max_output_tokens or EXPECTED_OUTPUT, EXPECTED_OUTPUT)
