@@ -88,6 +88,22 @@ class Tree(Protocol):
         ...
 
 
+class Wire(Protocol):
+    """What lies between our pipes and a command that somebody else runs for us."""
+
+    def outgoing(self, data: bytes) -> bytes:
+        """What to write so that these bytes reach the command's stdin."""
+        ...
+
+    def end(self) -> bytes:
+        """What to write at the end of the input; the pipe itself stays open."""
+        ...
+
+    def incoming(self, stream: Stream, data: bytes) -> bytes:
+        """What of the bytes that came is the command's own."""
+        ...
+
+
 def from_status(code: int) -> Verdict:
     """A wait status. From 129 to 192 (128 + the last signal) it tells one, as in every shell."""
     if code < 0:
@@ -105,8 +121,14 @@ class Child:
     """
 
     def __init__(
-        self, launch: Launch, tree: Tree, caps: Caps, on_output: OnOutput | None = None
+        self,
+        launch: Launch,
+        tree: Tree,
+        caps: Caps,
+        on_output: OnOutput | None = None,
+        wire: Wire | None = None,
     ) -> None:
+        self._wire = wire
         self._loop = asyncio.get_running_loop()
         self._started = time.monotonic()
         self._caps = caps
@@ -181,8 +203,10 @@ class Child:
             del self._streams[fd]
             return False
         name, capture = self._streams[fd]
+        if self._wire:
+            data = self._wire.incoming(name, data)
         capture.add(data)
-        if self._on_output:
+        if self._on_output and data:
             self._tell(self._on_output, name, data)
         if self.stdout.total + self.stderr.total > self._caps.total:
             self.stop("output_limit")
@@ -200,6 +224,9 @@ class Child:
         """Queue bytes for stdin; lost without a sound once the child has closed it."""
         if self._stdin < 0 or self._input_ends:
             return
+        self._queue(self._wire.outgoing(data) if self._wire else data)
+
+    def _queue(self, data: bytes) -> None:
         waiting = bool(self._input)
         self._input += data
         if not waiting:
@@ -207,9 +234,22 @@ class Child:
 
     def end_input(self) -> None:
         """End of stdin, after what is queued."""
+        if self._wire and not self._input_ends and self._stdin >= 0:
+            self._queue(self._wire.end())
         self._input_ends = True
-        if not self._input:
+        if not self._input and not self._wire:
             self._close_stdin()
+
+    def hang_up(self) -> None:
+        """Close its stdin now, whatever is queued."""
+        self._close_stdin()
+
+    def drain(self) -> None:
+        """Take what is still in its pipes, once it is dead."""
+        for fd in list(self._streams):
+            for _ in range(_DRAINS):
+                if not self._readable(fd):
+                    break
 
     async def flushed(self) -> None:
         """Wait until everything fed was taken, or never will be."""
@@ -232,7 +272,7 @@ class Child:
         if self._stdin >= 0:
             self._loop.remove_writer(self._stdin)
             self._release()
-            if self._input_ends:
+            if self._input_ends and not self._wire:
                 self._close_stdin()
 
     def _close_stdin(self) -> None:
@@ -281,10 +321,8 @@ class Child:
         await _despite_cancel(self._ending)
 
     def _close(self) -> None:
-        for fd in list(self._streams):
-            for _ in range(_DRAINS):
-                if not self._readable(fd):
-                    break
+        self.drain()
+        for fd in self._streams:
             self._loop.remove_reader(fd)
         self._close_stdin()
         for pipe in (self._popen.stdout, self._popen.stderr):
