@@ -1,0 +1,1 @@
+"""Small faults in changed lines: whether the tests notice says how much they prove."""

@@ -1,0 +1,123 @@
+"""Mutants of changed lines: byte-exact edits, found by the shape of the code."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
+from random import Random
+
+from tree_sitter import Node
+
+from actors.mutants.faults import FAULTS, Edit
+from actors.mutants.languages import Tongue, tongue_of
+from orchestration.gates import is_runner_config, is_test_path
+from orchestration.strength import Mutant
+
+MAX_SOURCE = 400_000
+"""Bytes; larger files are generated."""
+MAX_CODE = 2_000
+"""Bytes of the largest piece of code that is changed at once."""
+_UNTOUCHED = {
+    "import_statement", "import_from_statement", "future_import_statement", "import_declaration",
+    "use_declaration", "package_clause", "type", "type_annotation", "type_alias_declaration",
+    "type_alias_statement", "interface_declaration", "type_arguments", "type_parameters",
+    "decorator", "attribute_item", "comment", "line_comment",
+    "block_comment", "assert_statement", "token_tree", "ERROR",
+}  # fmt: skip
+"""Kinds of nodes whose faults no test can show: types, names of modules, notes."""
+_LOGS = re.compile(
+    rb"(self\.|this\.|cls\.)?_?(log|logger|logging|console|print|warnings|debug|tracing|slog)\b"
+    rb"|fmt\.Print",
+    re.IGNORECASE,
+)
+_GUARDS = re.compile(rb"\s*\(?(__name__|TYPE_CHECKING|typing\.TYPE_CHECKING)\b")
+
+
+def mutants(
+    source: bytes, path: str, lines: Collection[int], *, limit: int = 20, seed: str = ""
+) -> tuple[Mutant, ...]:
+    """At most `limit` mutants of the lines, spread over them; the same for the same arguments.
+
+    None for tests, for languages that we cannot read, and for files that are not UTF-8.
+    """
+    tongue = tongue_of(path)
+    if tongue is None or is_test_path(path) or is_runner_config(path) or not _is_text(source):
+        return ()
+    found = dict.fromkeys(_edits(source, tongue, frozenset(lines)))
+    chosen = _spread(list(found), source, limit, Random(f"{seed}\0{path}"))  # noqa: S311 - a choice
+    return tuple(_mutant(edit, source, path) for edit in chosen)
+
+
+def mutated(source: bytes, mutant: Mutant) -> bytes:
+    """The file with the fault in it.
+
+    Raises:
+        ValueError: the file is not the one that the mutant was made from.
+    """
+    before = mutant.before.encode()
+    end = mutant.start + len(before)
+    if source[mutant.start : end] != before:
+        raise ValueError(f"{mutant.path} is not what the mutant was made from")
+    return source[: mutant.start] + mutant.after.encode() + source[end:]
+
+
+def _is_text(source: bytes) -> bool:
+    try:
+        source.decode()
+    except UnicodeDecodeError:
+        return False
+    return len(source) <= MAX_SOURCE and b"\0" not in source
+
+
+def _edits(source: bytes, tongue: Tongue, lines: Collection[int]) -> Iterator[Edit]:
+    tree = tongue.parse(source)
+    for node in _nodes(tree.root_node, source) if tree else ():
+        small = node.end_byte - node.start_byte <= MAX_CODE
+        if small and node.start_point.row + 1 in lines:
+            for fault in FAULTS:
+                yield from fault(node, tongue)
+
+
+def _nodes(root: Node, source: bytes) -> Iterator[Node]:
+    """What may be changed, in the order of the text. No recursion: code may nest deeply."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.type in _UNTOUCHED or _is_noise(node, source):
+            continue
+        yield node
+        waiting += reversed(node.children)
+
+
+def _is_noise(node: Node, source: bytes) -> bool:
+    """Logging, guards for scripts and type checkers, and tests beside Rust code."""
+    if node.type == "expression_statement":
+        return _LOGS.match(source, node.start_byte) is not None
+    if node.type == "if_statement":
+        condition = node.child_by_field_name("condition")
+        return condition is not None and _GUARDS.match(source, condition.start_byte) is not None
+    before = node.prev_named_sibling if node.type == "mod_item" else None
+    return before is not None and source[before.start_byte : before.end_byte] == b"#[cfg(test)]"
+
+
+def _spread(edits: list[Edit], source: bytes, limit: int, random: Random) -> list[Edit]:
+    """Up to `limit` of them: one of every line, then a second, and so on; in the file's order."""
+    random.shuffle(edits)
+    seen: Counter[int] = Counter()
+    turns: list[tuple[int, Edit]] = []
+    for edit in edits:
+        line = source.count(b"\n", 0, edit.start)
+        turns.append((seen[line], edit))
+        seen[line] += 1
+    turns.sort(key=lambda turn: turn[0])
+    return sorted((edit for _, edit in turns[:limit]), key=lambda e: (e.start, e.end, e.after))
+
+
+def _mutant(edit: Edit, source: bytes, path: str) -> Mutant:
+    return Mutant(
+        path=path,
+        line=source.count(b"\n", 0, edit.start) + 1,
+        what=edit.what,
+        start=edit.start,
+        before=source[edit.start : edit.end].decode(),
+        after=edit.after.decode(),
+    )
