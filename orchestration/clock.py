@@ -10,7 +10,11 @@ class Clock(Protocol):
     """Wall time and waiting."""
 
     def now(self) -> float:
-        """Seconds since the epoch (UTC)."""
+        """Seconds since the epoch (UTC), as this machine believes."""
+        ...
+
+    def ticks(self) -> float:
+        """Seconds since some moment: they pass evenly, however the wall clock is set."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -18,11 +22,18 @@ class Clock(Protocol):
         ...
 
 
+_TICKS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Where the system has it, the clock that goes on while the machine sleeps: leases do not wait."""
+
+
 class SystemClock:
     """The machine's clock."""
 
     def now(self) -> float:
         return time.time()
+
+    def ticks(self) -> float:
+        return time.clock_gettime(_TICKS)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
@@ -37,6 +48,9 @@ class ManualClock:
         self._count = 0
 
     def now(self) -> float:
+        return self._now
+
+    def ticks(self) -> float:
         return self._now
 
     async def sleep(self, seconds: float) -> None:

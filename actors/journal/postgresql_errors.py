@@ -7,6 +7,7 @@ from orchestration.errors import StoreError
 _PASSING = {
     "08": "the connection broke",
     "25006": "a standby, before it takes over",
+    "23505": "another process created the same run, or blob, at the same moment",
     "40001": "serialization failure",
     "40P01": "deadlock",
     "53300": "too many connections",

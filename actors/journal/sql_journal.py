@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from actors.journal import verbs
 from actors.journal.verbs import Verb
@@ -31,6 +31,10 @@ class SqlJournal(ABC):
         """`poll_s`: how often to look for other processes' records; None if there are none."""
         self._poll_s = poll_s
         self._watchers: dict[RunId, set[asyncio.Event]] = {}
+
+    @abstractmethod
+    async def open(self) -> Self:
+        """Make the store ready for use. Raises `StoreError` if that cannot be."""
 
     @abstractmethod
     async def _perform(self, begin: Callable[[], Verb[T]]) -> T:

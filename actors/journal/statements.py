@@ -1,7 +1,8 @@
-"""Every statement of a journal, built once: both plugs run the same ones.
+"""Every statement of a journal, built once, in no dialect: both plugs run the same ones.
 
-They are PostgreSQL inserts because of `ON CONFLICT`, which SQLite spells the same way, and
-`FOR UPDATE`, which SQLite, having one writer, leaves out.
+`FOR UPDATE` is left out by SQLite, which has one writer. Nothing says `ON CONFLICT`, which
+SQLAlchemy has only in dialects: a verb looks first, and what another process of PostgreSQL wrote in
+between makes the transaction fail and be tried again.
 """
 
 from functools import cache
@@ -18,12 +19,12 @@ from sqlalchemy import (
     delete,
     false,
     func,
+    insert,
     not_,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from actors.journal.schema import (
     BLOBS,
@@ -51,7 +52,7 @@ LOCK_RUN: Executable = select(*RUNS.c, store_time()).where(_THIS_RUN).with_for_u
 """The run's row, held until the transaction ends, and the time."""
 
 NOW: Executable = select(store_time())
-CREATE_RUN: Executable = insert(RUNS).on_conflict_do_nothing().returning(RUNS.c.run_id)
+CREATE_RUN: Executable = insert(RUNS)
 CLAIM: Executable = (
     update(RUNS)
     .where(_THIS_RUN)
@@ -103,11 +104,7 @@ GROW_AS_WORKER: Executable = (
 )
 _THIS_STEP = and_(STEPS.c.run_id == bindparam("run"), STEPS.c.step_key == bindparam("step"))
 GET_ATTEMPT: Executable = select(STEPS.c.kind, STEPS.c.attempt, STEPS.c.epoch).where(_THIS_STEP)
-_BEGUN = insert(STEPS)
-BEGIN_ATTEMPT: Executable = _BEGUN.on_conflict_do_update(
-    index_elements=[STEPS.c.run_id, STEPS.c.step_key],
-    set_={name: _BEGUN.excluded[name] for name in ("kind", "attempt", "epoch")},
-)
+BEGIN_ATTEMPT: Executable = insert(STEPS)
 END_ATTEMPT: Executable = delete(STEPS).where(_THIS_STEP)
 ADD_RECORD: Executable = insert(RECORDS)
 GET_RECORD: Executable = select(*RECORDS.c).where(_ITS_RECORDS, RECORDS.c.seq == bindparam("seq"))
@@ -124,7 +121,8 @@ QUESTIONS: Executable = (
     .order_by(RECORDS.c.seq.desc())
 )
 
-PUT_BLOB: Executable = insert(BLOBS).on_conflict_do_nothing()
+PUT_BLOB: Executable = insert(BLOBS)
+HAS_BLOB: Executable = select(BLOBS.c.blob_id).where(BLOBS.c.blob_id == bindparam("blob"))
 GET_BLOB: Executable = select(BLOBS.c.content).where(BLOBS.c.blob_id == bindparam("blob"))
 
 

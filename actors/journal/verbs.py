@@ -51,7 +51,6 @@ class Query:
     parameters: Parameters | list[Parameters]
 
 
-_ATTEMPT = ("run_id", "step_key", "kind", "attempt", "epoch")
 Verb: TypeAlias = Generator[Query, Sequence[Row], T]
 
 
@@ -64,6 +63,9 @@ def create_run(
     records: Sequence[NewRecord],
 ) -> Verb[bool]:
     """Add a pending run and its first records; False if the run exists."""
+    rows = yield Query(statements.GET_RUN, {"run": run_id})
+    if rows:
+        return False
     rows = yield Query(statements.NOW, {})
     now: float = rows[0][0]
     row: Parameters = {
@@ -81,10 +83,9 @@ def create_run(
         "cancel_requested": False,
         "parent": parent,
     }
-    rows = yield Query(statements.CREATE_RUN, row)
-    if rows:
-        yield from _add(run_id, records, last=len(records), epoch=0, at=now)
-    return bool(rows)
+    yield Query(statements.CREATE_RUN, row)
+    yield from _add(run_id, records, last=len(records), epoch=0, at=now)
+    return True
 
 
 def claim(run_id: RunId, owner: str, ttl_s: float, take_over: bool) -> Verb[Lease]:
@@ -233,7 +234,9 @@ def list_runs(limit: int) -> Verb[list[RunInfo]]:
 
 def put_blob(blob: BlobId, content: bytes) -> Verb[None]:
     """Store content in the database, unless it is there."""
-    yield Query(statements.PUT_BLOB, {"blob_id": blob, "content": content})
+    rows = yield Query(statements.HAS_BLOB, {"blob": blob})
+    if not rows:
+        yield Query(statements.PUT_BLOB, {"blob_id": blob, "content": content})
 
 
 def get_blob(blob: BlobId) -> Verb[bytes]:
@@ -282,13 +285,23 @@ def _add(
         for seq, new in enumerate(records, last - len(records) + 1)
     ]
     yield Query(statements.ADD_RECORD, rows)
-    control = {row["step_key"]: row for row in rows if row["kind"] in CONTROL_KINDS}
-    begun = [row for row in control.values() if row["kind"] == RecordKind.STARTED]
-    ended = [row for row in control.values() if row["kind"] != RecordKind.STARTED]
-    if ended:
-        yield Query(statements.END_ATTEMPT, [{"run": run_id, "step": r["step_key"]} for r in ended])
+    control = {new.step_key: new for new in records if new.kind in CONTROL_KINDS}
+    if not control:
+        return
+    yield Query(statements.END_ATTEMPT, [{"run": run_id, "step": step} for step in control])
+    begun: list[Parameters] = [
+        {
+            "run_id": run_id,
+            "step_key": new.step_key,
+            "kind": new.kind.value,
+            "attempt": new.attempt,
+            "epoch": epoch,
+        }
+        for new in control.values()
+        if new.kind is RecordKind.STARTED
+    ]
     if begun:
-        yield Query(statements.BEGIN_ATTEMPT, [{n: row[n] for n in _ATTEMPT} for row in begun])
+        yield Query(statements.BEGIN_ATTEMPT, begun)
 
 
 def _held(lease: Lease) -> Parameters:

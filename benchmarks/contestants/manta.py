@@ -3,8 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from actors.journal.postgresql import PostgresJournal
-from actors.journal.sqlite import SqliteJournal
+from actors.journal.opening import open_journal
 from benchmarks.contestants.meter import Job, Meter, Resumed, number_of, payload, read_job
 from orchestration.clock import SystemClock
 from orchestration.ids import RunId
@@ -91,9 +90,7 @@ async def suspend_or_resume(journal: Journal, job: Job, resumed: Resumed) -> Non
 async def opened(job: Job) -> Journal:
     if job.store == "memory":
         return InMemoryJournal(SystemClock())
-    if job.store:
-        return await PostgresJournal(job.store).open()
-    return await SqliteJournal(Path(job.directory, "state")).open()
+    return await open_journal(job.store or Path(job.directory, "state"))
 
 
 async def main() -> None:

@@ -30,6 +30,9 @@ class Waits:
     def now(self) -> float:
         return 1_800_000_000.0 + sum(self.waited)
 
+    def ticks(self) -> float:
+        return sum(self.waited)
+
     async def sleep(self, seconds: float) -> None:
         self.waited.append(seconds)
 

@@ -201,6 +201,9 @@ class _Instant:
     def now(self) -> float:
         return self._clock.now()
 
+    def ticks(self) -> float:
+        return self._clock.ticks()
+
     async def sleep(self, seconds: float) -> None:
         await self._clock.advance(seconds)
 

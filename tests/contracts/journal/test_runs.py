@@ -1,5 +1,7 @@
 """Runs: made once, listed newest first."""
 
+import asyncio
+
 import pytest
 
 from orchestration.errors import NotFoundError
@@ -44,6 +46,13 @@ async def test_creating_a_run_again_changes_nothing(store: Store) -> None:
     before = await store.journal.info(RUN)
     assert not await create(store.journal, title="another")
     assert await store.journal.info(RUN) == before
+    assert len(await store.journal.read(RUN)) == 1
+
+
+async def test_of_many_who_create_a_run_at_once_one_does(store: Store) -> None:
+    async with asyncio.TaskGroup() as group:
+        made = [group.create_task(create(store.journal)) for _ in range(6)]
+    assert [task.result() for task in made].count(True) == 1
     assert len(await store.journal.read(RUN)) == 1
 
 
