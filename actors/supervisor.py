@@ -10,10 +10,10 @@ from actors.run_repository import RunRepository
 from actors.sandbox.protocol import SandboxProvider
 from actors.team import Team, head_of
 from orchestration.clock import Clock
-from orchestration.delivery import played, request_of
 from orchestration.errors import NotFoundError, RunOwnedError, WorkerLostError
 from orchestration.ids import RunId
 from orchestration.messages import FeatureRequest
+from orchestration.stories import played, request_of
 from orchestration.workflow.engine import Engine
 from orchestration.workflow.journal import Journal, RunStatus
 from orchestration.workflow.outcome import RunOutcome

@@ -1,5 +1,6 @@
 """The players the score needs. Every verb is a step."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from orchestration.messages import (
@@ -13,6 +14,7 @@ from orchestration.messages import (
     Work,
 )
 from orchestration.proof import Review, TestReport
+from orchestration.strength import Strength
 from orchestration.workflow.step import StepContext
 
 
@@ -41,6 +43,14 @@ class Crew(Protocol):
 
     async def verify(self, tree: TreeRef, ctx: StepContext, /) -> TestReport:
         """Run the whole suite at `tree` in a fresh sandbox; the same tree is run only once."""
+        ...
+
+    async def without(self, work: Work, paths: Sequence[str], ctx: StepContext, /) -> TreeRef:
+        """The task's patch with these files as they are at its base; gone where they are new."""
+        ...
+
+    async def challenge(self, work: Work, ctx: StepContext, /) -> Strength:
+        """How many small faults in the patch its tests notice, within the run's budget."""
         ...
 
     async def review(self, work: Work, ctx: StepContext, /) -> Review:

@@ -1,53 +1,72 @@
 """THE STORY: how a request becomes a tested branch.
 
-    recall ─ plan ─ [plan gate] ─ build each task ─ conclude ─ [delivery gate] ─ deliver
+    recall ─ plan ─ [plan gate] ─ build each task ─ settle ─ conclude ─ [delivery gate] ─ deliver
                                       │
-       write a failing test ─ red gate ─ ( code ─ green gate ─ review ∥ audit ─ merge )*
+       write a failing test ─ red gate ─ ( attempt ─ merge )*
+                                             │
+          code ─ green gate ─ review ∥ audit ∥ mutants      (by several coders where it is hard)
 
-Every loop has a cap. Whatever a round finds wanting goes back as feedback, word for word.
+Every loop has a cap. Whatever a round finds wanting goes back as feedback, word for word. What
+cannot be built is planned anew once; then the rest is delivered without it, and says so.
 """
 
-import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from functools import cache
-from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 
 from orchestration import gates
-from orchestration.approval import Answer, ApprovalRequest, Decision, Gate, Rule
+from orchestration.approval import Decision, Rule
+from orchestration.asking import ask, heed, plan_text
 from orchestration.crew import Crew
-from orchestration.errors import InvalidWorkflowError, MantaError, RejectedError, UsageError
-from orchestration.ids import RunId, TaskId
+from orchestration.errors import CircuitBreakerOpen, InfrastructureError, RejectedError
 from orchestration.messages import (
     Assigned,
     Delivery,
     Dossier,
     FeatureRequest,
     Limits,
-    Plan,
     PlanDecision,
     Work,
 )
-from orchestration.proof import Severity
+from orchestration.passages import (
+    BLOCK_AT,
+    added_tests,
+    all_verdicts,
+    best,
+    candidate,
+    candidates,
+    changed_tests,
+    error_class,
+    green_verdict,
+    is_agreed,
+    is_clean,
+    is_idle,
+    is_merged,
+    is_red,
+    is_unsettled,
+    keep,
+    keep_all,
+    needs_test,
+    nothing_delivered,
+    open_dossier,
+    ordered,
+    task_after,
+    task_id,
+    tasks_of,
+    with_works,
+)
+from orchestration.proof import TestReport
 from orchestration.workflow.builder import Workflow, step
-from orchestration.workflow.journal import Journal
-from orchestration.workflow.outcome import input_of
+from orchestration.workflow.facts import Collected
 from orchestration.workflow.retry import Retry
-from orchestration.workflow.shape import Flow, LoopView, StepNode
-from orchestration.workflow.step import StepContext, Suspension
-
-D = TypeVar("D", bound=Decision)
+from orchestration.workflow.shape import Flow, StepNode
+from orchestration.workflow.step import StepContext
 
 Play = Callable[[Callable[..., Awaitable[Any]]], StepNode[Any, Any]]
-
-BLOCK_AT = Severity.MEDIUM
-"""Findings this bad, or worse, go to repair."""
 
 
 def delivery(crew: Crew, limits: Limits, retry: Retry) -> Flow[FeatureRequest, Delivery]:
     """The feature-delivery workflow, played by `crew`; `retry` is for players that die."""
-    score = Score(crew)
+    score = Score(crew, limits)
 
     def play(verb: Callable[..., Awaitable[Any]]) -> StepNode[Any, Any]:
         return step(verb, retry=retry)
@@ -66,7 +85,14 @@ def delivery(crew: Crew, limits: Limits, retry: Retry) -> Flow[FeatureRequest, D
             concurrency=limits.parallel_tasks,
             key=task_id,
             after=task_after,
+            collect=True,
         )
+        .commit()
+    )
+    closing = (
+        Workflow("closing", Dossier)
+        .then(play(score.conclude))
+        .then(step(score.ask_delivery, answers=Decision))
         .commit()
     )
     round_ = (
@@ -74,15 +100,20 @@ def delivery(crew: Crew, limits: Limits, retry: Retry) -> Flow[FeatureRequest, D
         .then(play(score.recall))
         .dountil(planning, is_agreed, at_most=limits.plan_rounds)
         .then(tasks, into=with_works)
-        .then(play(score.conclude))
-        .then(step(score.ask_delivery, answers=Decision))
+        .then(score.settle)
+        .branch(
+            (is_unsettled, step(keep_all, id="unsettled")),
+            (is_idle, step(keep_all, id="idle")),
+            default=closing,
+            id="closed",
+        )
         .commit()
     )
     return (
         Workflow("delivery", FeatureRequest)
         .map(open_dossier)
-        .dountil(round_, is_agreed, at_most=limits.plan_rounds)
-        .then(play(crew.deliver))
+        .dountil(round_, is_agreed, at_most=limits.plan_rounds + limits.replans)
+        .branch((is_idle, score.deliver_nothing), default=play(crew.deliver), id="delivered")
         .commit()
     )
 
@@ -90,24 +121,35 @@ def delivery(crew: Crew, limits: Limits, retry: Retry) -> Flow[FeatureRequest, D
 def building(crew: Crew, score: "Score", limits: Limits, play: Play) -> Flow[Assigned, Work]:
     """One task, from a failing test to its merge."""
     red = Workflow("red", Work).then(play(score.write_test)).then(play(score.prove_red)).commit()
+    tested = Workflow("test", Work).dountil(red, is_red, at_most=limits.red_attempts).commit()
     examine = (
         Workflow("examine", Work)
-        .parallel(play(score.review), play(score.audit))
-        .map(both_verdicts)
+        .parallel(play(score.review), play(score.audit), play(score.challenge))
+        .map(all_verdicts)
+        .then(score.agree)
+        .commit()
+    )
+    attempt = (
+        Workflow("attempt", Work)
+        .then(play(score.write_code))
+        .then(play(score.prove_green))
+        .branch((is_clean, examine), default=step(keep, id="unexamined"), id="examined")
         .commit()
     )
     green = (
         Workflow("green", Work)
-        .then(play(score.write_code))
-        .then(play(score.prove_green))
-        .branch((is_clean, examine), default=step(keep, id="unexamined"), id="examined")
+        .map(score.candidates)
+        .foreach(
+            attempt, concurrency=limits.candidates, key=candidate, collect=True, until=is_clean
+        )
+        .then(score.choose)
         .branch((is_clean, play(crew.merge)), default=step(keep, id="unmerged"), id="merged")
         .commit()
     )
     return (
         Workflow("build", Assigned)
         .then(play(crew.begin))
-        .dountil(red, is_red, at_most=limits.red_attempts)
+        .branch((needs_test, tested), default=step(keep, id="untested"), id="tested")
         .dountil(green, is_merged, at_most=limits.repairs)
         .commit()
     )
@@ -116,21 +158,33 @@ def building(crew: Crew, score: "Score", limits: Limits, play: Play) -> Flow[Ass
 class Score:
     """The story's own steps: a crew verb, then a pure verdict on what it brought."""
 
-    def __init__(self, crew: Crew) -> None:
-        self.crew = crew
+    def __init__(self, crew: Crew, limits: Limits) -> None:
+        self.crew, self.limits = crew, limits
 
     async def recall(self, dossier: Dossier, ctx: StepContext) -> Dossier:
         return dossier.having(recalled=await self.crew.recall(dossier, ctx))
 
     async def plan(self, dossier: Dossier, ctx: StepContext) -> Dossier:
-        return dossier.having(plan=await self.crew.plan(dossier, ctx), notes=())
+        plan = ordered(await self.crew.plan(dossier, ctx))
+        if plan.impossible:
+            raise RejectedError(
+                f"the architect finds nothing to plan: {plan.impossible}",
+                "change the request, then run again",
+            )
+        return dossier.having(plan=plan, notes=(), undone=())
 
     async def ask_plan(self, dossier: Dossier, ctx: StepContext) -> Dossier:
-        if dossier.plan is None:
+        plan, policy = dossier.plan, dossier.request.policy
+        if plan is None:
             raise ValueError("a plan gate without a plan")
-        if dossier.request.policy.rule("plan") is Rule.ALLOW:
+        tests = sorted({path for task in plan.tasks for path in task.existing_tests})
+        about_tests = policy.rule("tests") if tests else Rule.ALLOW
+        if about_tests is Rule.DENY:
+            raise RejectedError(f"policy forbids to change existing tests: {', '.join(tests)}")
+        if Rule.ASK not in {policy.rule("plan"), about_tests}:
             return dossier.having(notes=())
-        decision = ask("plan", "Approve this plan?", plan_text(dossier.plan), PlanDecision, ctx)
+        title = "Approve this plan?" + (f" It changes {', '.join(tests)}" if tests else "")
+        decision = ask("plan", title, plan_text(plan), PlanDecision, ctx)
         if decision.edited is not None:
             dossier = dossier.having(plan=decision.edited)
         return heed(decision, dossier)
@@ -146,27 +200,72 @@ class Score:
         verdict = gates.red_gate(work.test, before, red)
         return work.having(red=red.brief(), feedback=verdict.reasons)
 
+    def candidates(self, work: Work) -> list[Work]:
+        return candidates(work, self.limits.candidates)
+
     async def write_code(self, work: Work, ctx: StepContext) -> Work:
         patch = await self.crew.write_code(work, ctx)
-        return work.having(patch=patch, feedback=(), review=None, audit=None)
+        return work.having(patch=patch, feedback=(), review=None, audit=None, strength=None)
 
     async def prove_green(self, work: Work, ctx: StepContext) -> Work:
-        if work.test is None or work.red is None or work.patch is None:
-            raise ValueError("a green gate without a red one")
+        if work.patch is None:
+            raise ValueError("a green gate without code")
         before = await self.crew.verify(work.base, ctx)
         green = await self.crew.verify(work.patch.tree, ctx)
-        frozen = gates.freeze(work.test)
-        changed = work.patch.settings_changed
-        verdict = gates.green_gate(
-            frozen, work.patch, before, green, work.red, settings_changed=changed
-        )
-        return work.having(green=green.brief(), feedback=verdict.reasons)
+        reasons = self._green(work, before, green)
+        if not reasons and (tests := changed_tests(work)):
+            # What the new tests changed of old ones must hold as it was, too.
+            old = await self.crew.without(work, tests, ctx)
+            reasons = gates.keep_gate(before, await self.crew.verify(old, ctx)).reasons
+        if not reasons and (tests := added_tests(work)):
+            # The frozen tests must not need what other new tests do when they are imported.
+            lean = await self.crew.without(work, tests, ctx)
+            reasons = self._green(work, before, await self.crew.verify(lean, ctx))
+        return work.having(green=green.brief(), feedback=reasons)
+
+    def _green(self, work: Work, before: TestReport, after: TestReport) -> tuple[str, ...]:
+        may_add_tests = self.limits.killed_share > 0
+        return green_verdict(work, before, after, may_add_tests=may_add_tests).reasons
 
     async def review(self, work: Work, ctx: StepContext) -> Work:
         return work.having(review=await self.crew.review(work, ctx))
 
     async def audit(self, work: Work, ctx: StepContext) -> Work:
         return work.having(audit=await self.crew.audit(work, ctx))
+
+    async def challenge(self, work: Work, ctx: StepContext) -> Work:
+        if work.test is None or not self.limits.mutants:
+            return work
+        return work.having(strength=await self.crew.challenge(work, ctx))
+
+    async def agree(self, work: Work) -> Work:
+        """What blocks becomes the coder's feedback."""
+        if work.review is None or work.audit is None:
+            raise ValueError("a review gate without both verdicts")
+        verdict = gates.review_gate(work.review, work.audit, BLOCK_AT)
+        strong = gates.strength_gate(work.strength, self.limits.killed_share)
+        return work.having(feedback=(*verdict.reasons, *strong.reasons))
+
+    async def choose(self, attempts: list[Collected[Work]]) -> Work:
+        """Go on with the best of the round's attempts."""
+        return best(attempts)
+
+    async def settle(self, dossier: Dossier, ctx: StepContext) -> Dossier:
+        """What could not be built is planned anew; after that, done without."""
+        undone = dossier.undone
+        for one in undone:
+            if issubclass(error_class(one.error), InfrastructureError):
+                raise error_class(one.error)(f"task {one.task.id} failed: {one.why}")
+        if undone and dossier.replanned < self.limits.replans:
+            notes = tuple(f"{one.task.id} ({one.task.title}): {one.why}" for one in undone)
+            await ctx.note(f"planning anew: {', '.join(one.task.id for one in undone)} failed")
+            return dossier.having(notes=notes, replanned=dossier.replanned + 1)
+        if undone and not dossier.works:
+            raise CircuitBreakerOpen(
+                "no task could be built. " + " ".join(f"{u.task.id}: {u.why}" for u in undone),
+                "make the request smaller or clearer, or allow more rounds",
+            )
+        return dossier
 
     async def conclude(self, dossier: Dossier, ctx: StepContext) -> Dossier:
         """The whole suite on the integration branch, whatever was merged last."""
@@ -181,164 +280,5 @@ class Score:
         decision = ask("delivery", "Deliver this change?", diff, Decision, ctx)
         return heed(decision, dossier)
 
-
-# --- which story a run plays -------------------------------------------------------------------
-
-
-def played(name: str, crew: Crew, limits: Limits, retry: Retry) -> Flow[FeatureRequest, Delivery]:
-    """The workflow called `module:function`, played by `crew`; without a name the story above.
-
-    The function is called like `delivery`. Naming one is trusting it: it runs beside the team,
-    outside of any sandbox, and so is never named by a repository.
-
-    Raises:
-        UsageError: there is no such function, or what it gives is not a delivery.
-    """
-    tell = _named(name) if name else delivery
-    try:
-        flow = tell(crew, limits, retry)
-    except MantaError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            f"workflow {name!r} could not be made: {type(error).__name__}: {error}",
-            "make it a function (crew, limits, retry) -> Flow[FeatureRequest, Delivery]",
-        ) from error
-    if isinstance(flow, Flow) and (flow.takes, flow.gives) == (FeatureRequest, Delivery):
-        return flow
-    raise InvalidWorkflowError(
-        f"workflow {name!r} does not turn a FeatureRequest into a Delivery",
-        "give a committed workflow: Workflow(id, FeatureRequest)...commit()",
-    )
-
-
-def _named(name: str) -> Callable[[Crew, Limits, Retry], object]:
-    module, _, function = name.partition(":")
-    try:
-        return getattr(import_module(module), function)
-    except Exception as error:
-        raise UsageError(
-            f"there is no workflow {name!r}: {type(error).__name__}: {error}",
-            "name it MODULE:FUNCTION and have the module importable wherever Manta runs",
-        ) from error
-
-
-@cache
-def unplayed(name: str = "") -> Flow[FeatureRequest, Delivery]:
-    """A workflow without its players: the story as a text, to read stored runs by."""
-    return played(name, type("Unplayed", (Crew,), {})(), Limits(), Retry())
-
-
-async def request_of(journal: Journal, run_id: RunId) -> FeatureRequest:
-    """What a run was asked for, whichever workflow it plays. A fork has an id of its own.
-
-    Raises:
-        NotFoundError: there is no such run.
-    """
-    info = await journal.info(run_id)
-    request = await input_of(journal, replace(unplayed(), id=info.workflow), run_id)
-    return request.model_copy(update={"run_id": run_id})
-
-
-# --- pure pieces -------------------------------------------------------------------------------
-
-
-def open_dossier(request: FeatureRequest) -> Dossier:
-    """The run begins knowing its request."""
-    return Dossier(request=request, tree=request.base)
-
-
-def tasks_of(dossier: Dossier) -> list[Assigned]:
-    """This round's tasks."""
-    tasks = dossier.plan.tasks if dossier.plan else ()
-    return [
-        Assigned(
-            task=task,
-            builds_on=tuple(t.title for t in tasks if t.id in task.after),
-            others=tuple(t.title for t in tasks if t.id not in {task.id, *task.after}),
-        )
-        for task in tasks
-    ]
-
-
-def with_works(dossier: Dossier, works: list[Work]) -> Dossier:
-    """The tasks that were built join those of earlier rounds."""
-    return dossier.having(works=(*dossier.works, *works))
-
-
-def task_id(assigned: Assigned) -> str:
-    """How step keys name a task."""
-    return assigned.task.id
-
-
-def task_after(assigned: Assigned) -> tuple[TaskId, ...]:
-    """What must be merged before it."""
-    return assigned.task.after
-
-
-def both_verdicts(arms: dict[str, Work]) -> Work:
-    """Join reviewer and security; what blocks becomes the coder's feedback."""
-    work = arms["review"].having(audit=arms["audit"].audit)
-    if work.review is None or work.audit is None:
-        raise ValueError("a review gate without both verdicts")
-    return work.having(feedback=gates.review_gate(work.review, work.audit, BLOCK_AT).reasons)
-
-
-def is_clean(work: Work) -> bool:
-    """No feedback: straight on."""
-    return not work.feedback
-
-
-def is_red(view: LoopView[Work]) -> bool:
-    """The test fails for the right reason."""
-    return not view.output.feedback
-
-
-def is_merged(view: LoopView[Work]) -> bool:
-    """The task is part of the integration branch."""
-    return view.output.merged is not None
-
-
-def is_agreed(view: LoopView[Dossier]) -> bool:
-    """Nobody wants changes."""
-    return not view.output.notes
-
-
-async def keep(work: Work) -> Work:
-    """Feedback waits: straight on to the next round."""
-    return work
-
-
-def ask(gate: Gate, title: str, body: str, kind: type[D], ctx: StepContext) -> D:
-    """The person's decision on exactly this content; suspends until there is one."""
-    digest = hashlib.sha256(body.encode()).hexdigest()
-    if not isinstance(ctx.answer, kind):
-        request = ApprovalRequest(gate=gate, title=title, body=body, digest=digest)
-        ctx.suspend(Suspension(label=gate, payload=request.model_dump_json()))
-    if ctx.answer.digest not in {"", digest}:
-        raise RejectedError(
-            f"the {gate} decision was about other content", "look at it again and decide anew"
-        )
-    return ctx.answer
-
-
-def heed(decision: Decision, dossier: Dossier) -> Dossier:
-    """What the decision makes of the run: go on, go round again with notes, or stop."""
-    match decision.answer:
-        case Answer.APPROVE:
-            return dossier.having(notes=())
-        case Answer.CHANGES:
-            return dossier.having(notes=(decision.comment or "The person wants changes.",))
-        case Answer.REJECT:
-            raise RejectedError(f"rejected by {decision.by}", decision.comment)
-
-
-def plan_text(plan: Plan) -> str:
-    """The plan as people read it."""
-    lines = [plan.summary, ""]
-    for task in plan.tasks:
-        after = f"  (after {', '.join(task.after)})" if task.after else ""
-        lines += [f"• {task.id}: {task.title}{after}", *(f"    – {a}" for a in task.acceptance)]
-        if task.files:
-            lines.append(f"    files: {', '.join(task.files)}")
-    return "\n".join(lines)
+    async def deliver_nothing(self, dossier: Dossier) -> Delivery:
+        return nothing_delivered(dossier)

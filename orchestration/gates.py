@@ -2,7 +2,9 @@
 
     red gate      only tests were added, and they fail because the code is not there yet
     green gate    the same tests pass, nothing that passed before is lost, nobody tampered
-    keep gate     nothing that passed before is lost (merges, tasks without behaviour)
+    keep gate     nothing that passed before is lost
+    upkeep gate   the same of a task that changes no behaviour, and it leaves the tests alone
+    strength gate the tests notice enough of the small faults put into the code
     review gate   reviewer and security agree
 
 They judge git objects and test reports only, never what an agent says. Each reason is one
@@ -18,6 +20,7 @@ from pathlib import PurePosixPath
 
 from orchestration.messages import FileChange, Patch
 from orchestration.proof import Outcome, Review, Severity, TestCase, TestReport, Verdict
+from orchestration.strength import Strength
 
 MAX_REASONS = 20
 FAILING = (Outcome.FAILED, Outcome.ERROR)
@@ -120,15 +123,17 @@ def green_gate(
     red_report: TestReport,
     *,
     settings_changed: Collection[str] = (),
+    may_change: Collection[str] = (),
+    may_add_tests: bool = False,
 ) -> Verdict:
     """Whether the frozen tests pass, and nothing that passed before fails or is gone.
 
     `base_report` says what passed before (at the base, or on the branch that is merged into),
     `green_report` what holds now. `patch.changes` may count from the base or from the red commit.
     `settings_changed` names files whose `runner_section` differs. Tests that failed before are
-    not blamed; see `already_failing`.
+    not blamed; see `already_failing`. `may_change` names old test files that a person gave free.
     """
-    reasons = list(_tampered(frozen, patch, red_report, settings_changed))
+    reasons = list(_tampered(frozen, patch, red_report, settings_changed, may_add_tests))
     if trouble := list(_unsound(base_report, green_report)):
         return _verdict(reasons + trouble)
     if green_report.command != red_report.command:
@@ -140,14 +145,39 @@ def green_gate(
         reasons.append("No frozen test was shown failing, so passing proves nothing.")
     owed = _owed(frozen, proving, before, green_report)
     reasons += _unpaid(owed, green_report)
-    reasons += _lost(before, green_report, known=owed)
+    free = {id_ for id_ in before if file_of(id_) in may_change}
+    reasons += _lost(before, green_report, known=owed | free | set(base_report.flaky))
     return _verdict(reasons)
 
 
 def keep_gate(base_report: TestReport, report: TestReport) -> Verdict:
     """Whether all that passed before still passes and nothing new fails."""
     trouble = list(_unsound(base_report, report))
-    return _verdict(trouble or _lost(_outcomes(base_report), report))
+    before = _outcomes(base_report)
+    return _verdict(trouble or _lost(before, report, known=base_report.flaky))
+
+
+def upkeep_gate(patch: Patch, base_report: TestReport, report: TestReport) -> Verdict:
+    """Whether a patch that is to change no behaviour leaves the tests alone, and all passing."""
+    reasons = [] if patch.changes else ["The patch is empty: change what the task asks for."]
+    for change in patch.changes:
+        if _steers_runner(change) or change.path in patch.settings_changed:
+            reasons.append(f"{change.path} decides how tests run and was changed; restore it.")
+        elif is_test_path(change.path):
+            reasons.append(f"{change.path} is a test file; this task must do without changing any.")
+    return _verdict([*reasons, *keep_gate(base_report, report).reasons])
+
+
+def strength_gate(strength: Strength | None, wanted: float) -> Verdict:
+    """Whether the tests kill that share of mutants, 0 to 1. What could not be tried passes."""
+    share = strength.share if strength else None
+    if strength is None or share is None or share >= wanted:
+        return _verdict([])
+    told = (
+        f"The tests notice {share:.0%} of small faults in this change and must notice {wanted:.0%}:"
+        " add tests, in a new test file, that fail for those listed."
+    )
+    return _verdict([told, *(mutant.sentence() for mutant in strength.survivors)])
 
 
 def already_failing(report: TestReport) -> tuple[str, ...]:
@@ -211,7 +241,7 @@ def _not_red(paths: set[str], base: TestReport, red: TestReport) -> Iterator[str
     yield from _prove_nothing(cases, before)
     uncollected = {case.id for case in failing if "::" not in case.id}
     rest = {id_: o for id_, o in before.items() if file_of(id_) not in uncollected}
-    yield from _lost(rest, red, known={case.id for case in failing})
+    yield from _lost(rest, red, known={*base.flaky, *(case.id for case in failing)})
 
 
 def _prove_nothing(cases: Iterable[TestCase], before: Mapping[str, Outcome]) -> Iterator[str]:
@@ -259,7 +289,11 @@ def _wrong_reason(case: TestCase) -> str:
 
 
 def _tampered(
-    frozen: Mapping[str, str], patch: Patch, red: TestReport, settings_changed: Collection[str]
+    frozen: Mapping[str, str],
+    patch: Patch,
+    red: TestReport,
+    settings_changed: Collection[str],
+    may_add_tests: bool,
 ) -> Iterator[str]:
     changes = {change.path: change for change in patch.changes}
     for path, change in changes.items():
@@ -269,7 +303,7 @@ def _tampered(
             continue
         elif _steers_runner(change) or path in settings_changed:
             yield f"{path} decides how tests run and was changed; restore it."
-        elif is_test_path(path):
+        elif is_test_path(path) and not (may_add_tests and change.status == "A"):
             yield f"{path} is a test file and was changed; only code may change in this step."
     counts_from_red = patch.base.commit == red.commit
     for path in frozen:

@@ -71,6 +71,16 @@ class Budget(Frozen):
         return self != Budget()
 
 
+class Preparation(Frozen):
+    """How a repository's workspaces are made ready, once per run. Never set by a repository."""
+
+    command: str = Field(min_length=1, max_length=10_000)
+    """Run in a sandbox at the root of the repository; what git ignores of its work is kept."""
+    egress: tuple[str, ...] = ()
+    """`host:port` patterns that it may reach; nobody else in the run gets a network."""
+    seconds: float = Field(default=1800.0, gt=0)
+
+
 class FeatureRequest(Frozen):
     """What a person asked for, and of which repository."""
 
@@ -89,6 +99,7 @@ class FeatureRequest(Frozen):
     """The repository's own AGENTS.md (or CLAUDE.md), as untrusted advice."""
     test_command: str | None = None
     """Overrides the detected test runner."""
+    setup: Preparation | None = None
     limits: Limits = Limits()
     budget: Budget = Budget()
     policy: ApprovalPolicy = ApprovalPolicy()
@@ -252,6 +263,8 @@ class Undone(Frozen):
 
     task: CodeTask
     why: str
+    error: str
+    """Class of the error that ended it."""
 
 
 class TaskEvidence(Frozen):
@@ -320,6 +333,7 @@ class Delivery(Frozen):
 
     run_id: RunId
     branch: str
+    """Empty, as `bundle` and `evidence`, when there was nothing to do."""
     tree: TreeRef
     bundle: BlobId
     """Carries `branch` from the base commit on."""

@@ -13,8 +13,9 @@ import re
 from pathlib import Path
 
 from orchestration.approval import Answer, Decision
+from orchestration.asking import ask
 from orchestration.crew import Crew
-from orchestration.delivery import ask, delivery
+from orchestration.delivery import delivery
 from orchestration.errors import RunFailedError
 from orchestration.messages import (
     CodeTask,

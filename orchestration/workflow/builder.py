@@ -12,10 +12,9 @@ A bare async function is a step named after itself; `step(...)` gives it options
 workflow is a step too.
 """
 
-import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -29,11 +28,9 @@ from orchestration.workflow.joints import (
     fits,
     gives_of,
     require_type,
-    signature,
     union,
 )
 from orchestration.workflow.keys import is_step_id
-from orchestration.workflow.retry import NO_RETRY, Retry
 from orchestration.workflow.shape import (
     BranchNode,
     Flow,
@@ -46,69 +43,18 @@ from orchestration.workflow.shape import (
     Node,
     ParallelNode,
     SleepNode,
-    StepNode,
 )
 from orchestration.workflow.state import check_state
-from orchestration.workflow.step import StepContext
+from orchestration.workflow.stepping import Function, step
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 Next = TypeVar("Next")
 Item = TypeVar("Item")
 
-Function = Callable[[Out], Awaitable[Next]] | Callable[[Out, StepContext], Awaitable[Next]]
 Step = Function[Out, Next] | Node[Out, Next]
 """What a verb accepts: an async function, `step(...)`, or a committed workflow."""
 Condition = Callable[[LoopView[Any]], bool]
-
-
-def step(
-    fn: Function[In, Out],
-    *,
-    id: str | None = None,  # noqa: A002 - the builder's public word for it
-    retry: Retry = NO_RETRY,
-    timeout_s: float | None = None,
-    total_s: float | None = None,
-    answers: object | None = None,
-) -> StepNode[In, Out]:
-    """Make a step of an async function, with options.
-
-    Args:
-        fn: `(value, ctx) -> out` or `(value) -> out`, fully annotated.
-        id: Its name among its siblings; the function's own by default.
-        retry: How to go on after a failure.
-        timeout_s: Limit of one attempt.
-        total_s: Limit of all attempts together.
-        answers: Type of the answers to what it asks when it suspends.
-
-    Raises:
-        InvalidWorkflowError: the function is not async, not annotated, or has no usable name.
-    """
-    name = id or getattr(fn, "__name__", "")
-    what = f"step {name!r}"
-    if not is_step_id(name):
-        raise InvalidWorkflowError(f"{what} has no usable name", "give it one: step(fn, id=...)")
-    if isinstance(fn, type) or not callable(fn):
-        raise InvalidWorkflowError(f"{what} is {fn!r}", "pass an async function or a workflow")
-    called = fn if inspect.isroutine(fn) else type(fn).__call__
-    if not inspect.iscoroutinefunction(called):
-        raise InvalidWorkflowError(f"{what} is not async", "define it with `async def`")
-    for label, seconds in (("timeout_s", timeout_s), ("total_s", total_s)):
-        if seconds is not None and seconds <= 0:
-            raise InvalidWorkflowError(f"{label} of {what} is {seconds}", "give a positive one")
-    takes, gives, wants_ctx = signature(fn, what)
-    codec(gives)
-    return StepNode(
-        id=name,
-        takes=takes,
-        gives=gives,
-        call=cast("Callable[..., Awaitable[Any]]", fn),
-        wants_ctx=wants_ctx,
-        retry=retry,
-        timeout_s=timeout_s,
-        total_s=total_s,
-        answers=answers,
-    )
 
 
 class Workflow(Generic[In, Out]):
@@ -247,16 +193,38 @@ class Workflow(Generic[In, Out]):
         """Run the body while the condition holds, at least once, at most so many times."""
         return self._loop(body, condition, at_most, stop_when=False)
 
+    @overload
     def foreach(
         self,
         body: Step[Any, Next],
+        *,
+        collect: Literal[True],
+        concurrency: int = 1,
+        key: Callable[[Any], str] | None = None,
+        after: Callable[[Any], Iterable[str]] | None = None,
+        until: Callable[[Any], bool] | None = None,
+    ) -> "Workflow[In, list[Collected[Next]]]": ...
+    @overload
+    def foreach(
+        self,
+        body: Step[Any, Next],
+        *,
+        collect: bool = False,
+        concurrency: int = 1,
+        key: Callable[[Any], str] | None = None,
+        after: Callable[[Any], Iterable[str]] | None = None,
+        until: Callable[[Any], bool] | None = None,
+    ) -> "Workflow[In, list[Next]]": ...
+    def foreach(
+        self,
+        body: Step[Any, Any],
         *,
         concurrency: int = 1,
         key: Callable[[Any], str] | None = None,
         after: Callable[[Any], Iterable[str]] | None = None,
         collect: bool = False,
         until: Callable[[Any], bool] | None = None,
-    ) -> "Workflow[In, list[Next]]":
+    ) -> "Workflow[In, list[Any]]":
         """Run the body for every item of a list or tuple; gives a list in the input's order.
 
         Args:
