@@ -7,7 +7,7 @@ directly reads nothing from outside.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
@@ -18,9 +18,10 @@ from pydantic_settings import (
 )
 
 from actors.models.gateway import Role
-from actors.sandbox.protocol import Level
-from orchestration.approval import ApprovalPolicy, Gate, Rule
-from orchestration.messages import Frozen, Limits
+from actors.sandbox.egress import AllowList
+from actors.sandbox.protocol import Level, Suspended
+from orchestration.approval import ApprovalPolicy, Gate, Rule, tool_rule
+from orchestration.messages import Budget, Frozen, Limits, Preparation
 
 ENV_PREFIX = "MANTA_"
 ENV_NESTED = "__"
@@ -69,6 +70,12 @@ def _absolute(path: Path) -> Path:
     return expanded
 
 
+def _rule_text(text: str) -> str:
+    tool_rule(text)
+    return text
+
+
+ToolRuleText = Annotated[str, AfterValidator(_rule_text)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -110,6 +117,14 @@ class Settings(BaseSettings):
     models: RoleModels = RoleModels()
     api_base: str | None = None
     """Base URL of an OpenAI-compatible endpoint."""
+    routes: dict[str, Any] = {}
+    """Routes in full, by ROLE, ROLE:easy, ROLE:hard or `default`; each a model's name or a table.
+    They stand above `model` and `models`."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    """What the provider allows each model, where its route says nothing else."""
+    gateways: int = Field(default=1, ge=1, le=64)
+    """Processes that call models."""
     embedding_model: str | None = None
     """Adds dense vectors to recall; none means full text only."""
 
@@ -121,11 +136,31 @@ class Settings(BaseSettings):
     """Host directories that sandboxes see read-only; their `bin`s come first on PATH."""
     approve: Annotated[tuple[Gate, ...], NoDecode, _words(",")] = ()
     """Gates that wait for a person."""
+    allow: Annotated[tuple[Gate, ...], NoDecode, _words(",")] = ()
+    """Gates that do not, though they would: tests, deletions."""
     workflow: str = ""
     """A delivery of one's own, MODULE:FUNCTION; "" for Manta's. Never set by a repository."""
     test_command: str | None = Field(default=None, min_length=1)
     """Overrides the detected test runner. Runs in the sandbox only."""
+    setup: str | None = Field(default=None, min_length=1)
+    """A command that makes a repository's workspaces ready, once per run, in a sandbox of its
+    own. Never set by a repository."""
+    setup_egress: Annotated[tuple[str, ...], NoDecode, _words(",")] = ()
+    """`host:port` patterns that the set-up command may reach, such as `pypi.org:443`."""
+    setup_timeout_s: float = Field(default=1800.0, gt=0)
+    sandbox_image: str = ""
+    """What sandboxes start from: a container image, an E2B template, a Daytona snapshot."""
+    sandbox_needs: Annotated[tuple[str, ...], NoDecode, _words(",")] = ()
+    """Capabilities that the level must have, such as `kernel_boundary,hard_memory`."""
+    suspended_sandboxes: Suspended = "pause"
+    """What becomes of the sandboxes of a run that waits for a person: `keep`, `pause` (where the
+    level can), or `discard` (they are made again from what was exported)."""
     limits: Limits = Limits()
+    budget: Budget = Budget()
+    """What a run may spend, all its agents together."""
+    tool_rules: Annotated[tuple[ToolRuleText, ...], NoDecode, _words(";")] = ()
+    """Which tool calls are allowed, asked about or denied, as `RULE TOOL [PATTERN]`; the first that
+    fits decides."""
     recall_timeout_s: float = Field(default=1.5, gt=0, le=60)
     """Then planning goes on without memory."""
 
@@ -156,9 +191,23 @@ class Settings(BaseSettings):
         own: str | None = getattr(self.models, role)
         return own or self.model
 
+    def preparation(self) -> Preparation | None:
+        """How workspaces are made ready, or None where nothing has to be done.
+
+        Raises:
+            UsageError: what it may reach is not written as host:port.
+        """
+        if self.setup is None:
+            return None
+        AllowList(self.setup_egress)
+        return Preparation(
+            command=self.setup, egress=self.setup_egress, seconds=self.setup_timeout_s
+        )
+
     def policy(self) -> ApprovalPolicy:
         """The gates to ask at, as the score wants them."""
-        return ApprovalPolicy(gates=dict.fromkeys(self.approve, Rule.ASK))
+        gates = dict.fromkeys(self.allow, Rule.ALLOW) | dict.fromkeys(self.approve, Rule.ASK)
+        return ApprovalPolicy(gates=gates, tools=tuple(map(tool_rule, self.tool_rules)))
 
     @property
     def memory_location(self) -> str:
