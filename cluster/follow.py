@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from actors.git import source
-from orchestration.delivery import request_of, unplayed
 from orchestration.errors import InfrastructureError
 from orchestration.events import Event, EventSink, event_of
 from orchestration.ids import RunId
 from orchestration.messages import Delivery
+from orchestration.stories import request_of, unplayed
 from orchestration.workflow.journal import Journal, RunInfo, RunStatus
 from orchestration.workflow.outcome import RunOutcome, outcome_of
 

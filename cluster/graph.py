@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors.tools.text import neutralise
-from orchestration.delivery import request_of, unplayed
 from orchestration.ids import RunId, StepKey
+from orchestration.stories import request_of, unplayed
 from orchestration.workflow.drawing import describe, outline
 from orchestration.workflow.journal import Journal, Record, RecordKind, RunStatus
 from orchestration.workflow.keys import joined

@@ -16,11 +16,11 @@ from cluster.progress import line_of
 from cluster.settings import Settings
 from cluster.view import RunView, fold
 from orchestration.approval import Answer, ApprovalRequest, Decision
-from orchestration.delivery import request_of, unplayed
 from orchestration.errors import NotFoundError, UsageError
 from orchestration.events import event_of
 from orchestration.ids import RunId
 from orchestration.messages import Delivery, Plan, PlanDecision
+from orchestration.stories import request_of, unplayed
 from orchestration.workflow.journal import Journal, RunInfo, RunStatus
 from orchestration.workflow.outcome import OpenSuspension, open_suspensions, outcome_of
 

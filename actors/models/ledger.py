@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 from actors.models.budget import Account
 from orchestration.clock import Clock
-from orchestration.stories import request_of
 from orchestration.errors import NotFoundError
 from orchestration.ids import RunId
 from orchestration.messages import Budget, BudgetDecision, Usage
+from orchestration.stories import request_of
 from orchestration.workflow.journal import Journal, Record, RecordKind
 
 BUDGET = "budget"

@@ -11,8 +11,8 @@ from cluster import shown
 from cluster.app import open_store
 from cluster.options import RUN_ID, common, door, settings_from, tell
 from orchestration.approval import Answer, Decision
-from orchestration.delivery import request_of, unplayed
 from orchestration.ids import parse_run_id
+from orchestration.stories import request_of, unplayed
 from orchestration.workflow.outcome import decide
 
 

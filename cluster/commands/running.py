@@ -15,9 +15,9 @@ from cluster.intake import Order, take_in
 from cluster.options import RUN_ID, common, door, running, say, settings_from, tell
 from cluster.progress import open_sink
 from cluster.settings import Settings
-from orchestration.delivery import request_of, unplayed
 from orchestration.ids import RunId, StepKey, parse_run_id
 from orchestration.messages import FeatureRequest
+from orchestration.stories import request_of, unplayed
 from orchestration.workflow.journal import Journal, RunStatus
 from orchestration.workflow.outcome import RunOutcome, outcome_of
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestration.delivery import unplayed
+from orchestration.stories import unplayed
 from orchestration.workflow.drawing import mermaid
 
 PLACE = Path(__file__).parents[2] / "docs" / "delivery.md"

@@ -12,10 +12,10 @@ from cluster.cli import main
 from cluster.graph import graph, standing
 from cluster.sources import variable_names
 from orchestration.clock import SystemClock
-from orchestration.delivery import unplayed
 from orchestration.errors import UsageError
 from orchestration.ids import CommitId, RunId, StepKey
 from orchestration.messages import FeatureRequest, TreeRef
+from orchestration.stories import unplayed
 from orchestration.workflow.engine import Engine
 from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import Journal, Record, RecordKind, RunStatus

@@ -9,8 +9,8 @@ import pytest
 
 from cluster.cli import door_named, main
 from orchestration.approval import Decision
-from orchestration.delivery import unplayed
 from orchestration.ids import StepKey
+from orchestration.stories import unplayed
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "workflows.md"

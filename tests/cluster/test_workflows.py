@@ -8,10 +8,10 @@ from cluster.intake import Order, take_in
 from cluster.settings import Settings
 from cluster.sources import load_settings
 from orchestration.clock import SystemClock
-from orchestration.delivery import request_of, unplayed
 from orchestration.errors import UsageError
 from orchestration.ids import CommitId, RunId
 from orchestration.messages import FeatureRequest, TreeRef
+from orchestration.stories import request_of, unplayed
 from orchestration.workflow.engine import Engine
 from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import RunStatus

@@ -12,7 +12,7 @@ from actors.architect import Architect
 from actors.coder import Coder
 from actors.git.source import open_source
 from actors.hands import Hands
-from actors.memory import Memory
+from actors.memory.memory import Memory
 from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, ToolCall
 from actors.models.scripted import FunctionGateway
 from actors.pool import Pool
@@ -26,9 +26,9 @@ from cluster.demo.sample import lay_out
 from cluster.settings import running_toolchains
 from orchestration.approval import ApprovalPolicy, Gate, Rule
 from orchestration.clock import SystemClock
-from orchestration.delivery import unplayed
 from orchestration.ids import BlobId, RunId
 from orchestration.messages import Delivery, FeatureRequest, Limits, Recollection, TreeRef
+from orchestration.stories import unplayed
 from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.outcome import RunOutcome, decide, outcome_of
 

@@ -7,8 +7,8 @@ import pytest
 
 from actors.models.gateway import ModelReply, ModelRequest
 from actors.supervisor import Supervisor
-from orchestration.delivery import request_of, unplayed
 from orchestration.ids import RunId, StepKey
+from orchestration.stories import request_of, unplayed
 from orchestration.workflow.forking import fork
 from orchestration.workflow.journal import RunStatus
 from orchestration.workflow.outcome import outcome_of
