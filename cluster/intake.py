@@ -11,10 +11,10 @@ from actors.models.routing import Routes, parse_routes
 from actors.runners.suite import detect
 from cluster.brain import Brain
 from cluster.settings import Settings
-from orchestration.delivery import unplayed
 from orchestration.errors import NotFoundError, UsageError
 from orchestration.ids import BlobId, RunId, new_run_id, parse_run_id
 from orchestration.messages import FeatureRequest, TreeRef
+from orchestration.stories import unplayed
 
 REQUEST_LIMIT = 20_000
 """Characters. A longer request belongs into a file of the repository that the request names."""
@@ -105,6 +105,7 @@ async def take_in(order: Order, settings: Settings) -> tuple[FeatureRequest, Sou
         brain=brain.model_dump_json(),
         guidance=await guidance(repository, source.commit, files),
         test_command=settings.test_command,
+        setup=settings.preparation(),
         limits=settings.limits,
         policy=settings.policy(),
         workflow=settings.workflow,

@@ -45,13 +45,18 @@ running = chained(
     click.option("--model", help="PROVIDER/NAME, for example anthropic/claude-sonnet-4-5."),
     click.option("--api-base", help="URL of an OpenAI-compatible endpoint."),
     click.option("--approve", help="Gates that wait for you: plan, delivery, or both."),
-    click.option("--sandbox", help="local (the default), or none: a bare process."),
+    click.option("--sandbox", help="local, container, e2b, daytona, or none: a bare process."),
     click.option("--workflow", help="A delivery of your own, MODULE:FUNCTION."),
     click.option("--test-command", help="Overrides the detected test runner."),
+    click.option("--setup", help="Makes workspaces ready, once per run, such as `npm ci`."),
+    click.option("--setup-egress", help="What it may reach: HOST:PORT, ..."),
     click.option("--record", type=click.Path(path_type=Path), help="Keep model replies here."),
     click.option("--replay", type=click.Path(path_type=Path), help="Play a recording back."),
 )
-SETTING_FLAGS = ("address", "model", "api_base", "approve", "sandbox", "workflow", "test_command")
+SETTING_FLAGS = (
+    *("address", "model", "api_base", "approve", "sandbox", "workflow", "test_command"),
+    *("setup", "setup_egress"),
+)
 
 
 def settings_from(options: dict[str, Any], repository: str | None = None) -> Settings:

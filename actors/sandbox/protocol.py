@@ -12,6 +12,8 @@ from orchestration.errors import InfrastructureError, UsageError
 
 Level = Literal["local", "container", "e2b", "daytona", "none", "in-memory"]
 Ended = Literal["exited", "signaled", "timeout", "oom", "output_limit", "cancelled", "lost"]
+Suspended = Literal["keep", "pause", "discard"]
+"""What becomes of the sandboxes of a run that waits."""
 WORKSPACE = "/workspace"
 """Where the workspace is mounted in every sandbox that has a file system of its own."""
 
