@@ -47,6 +47,10 @@ class RunRepository:
         """A file as text, odd bytes replaced."""
         return (await self._bare.read(commit, path)).decode(errors="replace")
 
+    async def blobs(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Files by blob id, of trees that are held."""
+        return await self._bare.blobs(ids)
+
     async def texts(self, patch: Patch) -> dict[str, str]:
         """The files that a patch adds or changes."""
         tree = await self.hold(patch.tree)

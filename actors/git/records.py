@@ -152,3 +152,22 @@ def _unquote(name: bytes) -> str:
     if name.startswith(b'"'):
         name = _ESCAPE.sub(plain, name[1:-1])
     return _name(name.removeprefix(b"b/"))
+
+
+def parse_blobs(output: bytes) -> dict[str, bytes]:
+    """What `cat-file --batch` says: blob id -> bytes.
+
+    Raises:
+        GitError: one of them is not there.
+    """
+    found: dict[str, bytes] = {}
+    at = 0
+    while at < len(output):
+        end = output.index(b"\n", at)
+        blob, *facts = output[at:end].decode().split()
+        if len(facts) != 2:
+            raise GitError(f"object {blob} is missing", "fetch the commit again")
+        size = int(facts[1])
+        found[blob] = output[end + 1 : end + 1 + size]
+        at = end + 1 + size + 1
+    return found

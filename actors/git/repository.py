@@ -21,6 +21,7 @@ from actors.git.records import (
     log_entry,
     oid,
     parse_added_lines,
+    parse_blobs,
 )
 from orchestration.errors import GitError, NotFoundError
 from orchestration.ids import CommitId
@@ -146,6 +147,12 @@ class BareRepository:
         if entry.size > max_bytes:
             raise GitError(f"{path!r} has {entry.size} bytes, more than {max_bytes}")
         return (await self._git("cat-file", "blob", entry.blob)).out
+
+    async def blobs(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Several files' bytes by blob id, read by one process."""
+        asked = "".join(f"{oid(blob)}\n" for blob in ids).encode()
+        answer = await self._git("cat-file", "--batch", stdin=asked)
+        return parse_blobs(answer.out)
 
     async def diff(
         self, base: str, commit: str, *, paths: Sequence[str] = (), max_bytes: int = 20_000_000

@@ -2,10 +2,11 @@
 
 import math
 import operator
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
+from actors.vector_store.fusion import fuse
 from actors.vector_store.limits import check_kinds, check_rows, check_vector
 from actors.vector_store.protocol import Hit, Row, RowKind
 from actors.vector_store.words import words, words_of
@@ -13,12 +14,11 @@ from orchestration.errors import StoreError
 
 _SATURATION = 1.5
 _LENGTH_WEIGHT = 0.75
-_RANK_OFFSET = 60
-"""The usual constant of reciprocal rank fusion."""
 
 _Key = tuple[str, str]
 """Repository and row id."""
-_Ranking = list[_Key]
+_Ranking = list[tuple[str, float]]
+"""Row ids and their scores, best first."""
 
 
 class InMemoryStore:
@@ -74,13 +74,11 @@ class InMemoryStore:
         keys = [
             key for key, row in self._rows.items() if key[0] == repository and row.kind in kinds
         ]
-        rankings = [self._by_words(keys, text)]
-        if vector is not None:
-            rankings.append(self._by_vector(keys, vector))
-        best = _fused([ranking[:limit] for ranking in rankings])[:limit]
-        return [
-            Hit(replace(self._rows[key], vector=None), rank) for rank, key in enumerate(best, 1)
-        ]
+        by_words = self._by_words(keys, text)[:limit]
+        by_vector = self._by_vector(keys, vector)[:limit] if vector is not None else []
+        found = {row_id for row_id, _ in (*by_words, *by_vector)}
+        rows = {each: replace(self._rows[repository, each], vector=None) for each in found}
+        return fuse(rows, by_words, by_vector, limit)
 
     async def close(self) -> None:
         self._open = False
@@ -89,7 +87,7 @@ class InMemoryStore:
         if not self._open:
             raise StoreError("memory's store is not open", "call open() first")
 
-    def _by_words(self, keys: _Ranking, text: str) -> _Ranking:
+    def _by_words(self, keys: list[_Key], text: str) -> _Ranking:
         asked = set(words(text))
         documents = {key: self._terms[key] for key in keys}
         mean = sum(d.total() for d in documents.values()) / len(documents) if documents else 0.0
@@ -108,9 +106,9 @@ class InMemoryStore:
 
         return _ranked(keys, score)
 
-    def _by_vector(self, keys: _Ranking, vector: Sequence[float]) -> _Ranking:
+    def _by_vector(self, keys: list[_Key], vector: Sequence[float]) -> _Ranking:
         def score(key: _Key) -> float:
-            return 1 + _cosine(self._rows[key].vector or (), vector)
+            return _cosine(self._rows[key].vector or (), vector)
 
         return _ranked([key for key in keys if self._rows[key].vector is not None], score)
 
@@ -125,16 +123,7 @@ def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(map(operator.mul, one, other)) / size if size else 0.0
 
 
-def _ranked(keys: _Ranking, score: Callable[[_Key], float]) -> _Ranking:
+def _ranked(keys: list[_Key], score: Callable[[_Key], float]) -> _Ranking:
     """Best first; without those that score nothing; ties in a stable order."""
-    scored = [(score(key), key) for key in keys]
-    return [key for points, key in sorted(scored, key=lambda s: (-s[0], s[1])) if points > 0]
-
-
-def _fused(rankings: Sequence[_Ranking]) -> _Ranking:
-    """Reciprocal rank fusion: high in any list counts, high in several counts more."""
-    points: defaultdict[_Key, float] = defaultdict(float)
-    for ranking in rankings:
-        for rank, key in enumerate(ranking, 1):
-            points[key] += 1 / (_RANK_OFFSET + rank)
-    return sorted(points, key=lambda key: (-points[key], key))
+    scored = [(row_id, score((repository, row_id))) for repository, row_id in keys]
+    return sorted((s for s in scored if s[1] > 0), key=lambda s: (-s[1], s[0]))

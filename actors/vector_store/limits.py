@@ -7,7 +7,7 @@ from actors.vector_store.protocol import MAX_TEXT_BYTES, Row, RowKind
 from orchestration.errors import UsageError
 
 MAX_LABEL_BYTES = 2_000
-"""Of an id, a repository's name, a source, a commit."""
+"""Of an id, a repository's name, a source, a commit, a symbol."""
 KINDS = frozenset[str](get_args(RowKind))
 
 
@@ -21,7 +21,7 @@ def check_rows(rows: Sequence[Row], dimension: int | None) -> None:
         check_kinds((row.kind,))
         check_vector(row.vector, dimension)
         _check_size(row, "text", row.text, MAX_TEXT_BYTES)
-        for field in ("id", "repository", "source", "commit"):
+        for field in ("id", "repository", "source", "commit", "symbol", "form"):
             _check_size(row, field, getattr(row, field), MAX_LABEL_BYTES)
 
 

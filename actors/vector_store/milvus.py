@@ -15,16 +15,15 @@ from urllib.parse import urlsplit
 
 import grpc
 from pymilvus import (
-    AnnSearchRequest,
     CollectionSchema,
     DataType,
     Function,
     FunctionType,
     MilvusClient,
     MilvusException,
-    RRFRanker,
 )
 
+from actors.vector_store.fusion import fuse
 from actors.vector_store.limits import MAX_LABEL_BYTES, check_kinds, check_rows, check_vector
 from actors.vector_store.lite import LiteServer
 from actors.vector_store.protocol import MAX_TEXT_BYTES, Hit, Row, RowKind
@@ -32,9 +31,9 @@ from actors.vector_store.words import words, words_of
 from orchestration.clock import Clock
 from orchestration.errors import StoreError
 
-_SCHEMA = 1
+_SCHEMA = 2
 """Part of the collection's name: a changed schema starts an empty index, which is then rebuilt."""
-_FIELDS = ("id", "repository", "kind", "source", "commit_id", "content")
+_FIELDS = ("id", "repository", "kind", "source", "commit_id", "symbol", "form", "content")
 _PAUSES_S = (0.1, 0.3, 0.6)
 """Between attempts to open: a predecessor that was just killed frees its lock within moments."""
 _CALL_S = 20.0
@@ -42,8 +41,9 @@ _BATCH = 200
 _UNFLUSHED_ROWS = 2_000
 """Milvus Lite indexes what is not flushed anew for each search: 0.1 ms per row."""
 _MAX_TERM_BYTES = 65_000
-_RANK_OFFSET = 60
 _T = TypeVar("_T")
+_Found = tuple[Row, float]
+"""A row and its score."""
 
 
 class MilvusStore:
@@ -106,12 +106,18 @@ class MilvusStore:
         vector: Sequence[float] | None = None,
     ) -> list[Hit]:
         check_vector(vector, self._dimension)
-        where = _where(repository, kinds)
-        requests = list(self._requests(text, vector, where, limit))
-        if not requests or not kinds:
+        if not kinds:
             return []
-        found = await self._call("search", lambda client: self._find(client, requests, limit))
-        return [Hit(_row(entity), rank) for rank, entity in enumerate(found, 1)]
+        where, terms = _where(repository, kinds), _terms(dict.fromkeys(words(text)))
+        by_words, by_vector = list[_Found](), list[_Found]()
+        if terms:
+            by_words = await self._ranked("sparse", terms, "BM25", where, limit)
+        if vector is not None:
+            where = f"{where} and embedded == true"
+            by_vector = await self._ranked("dense", list(vector), "COSINE", where, limit)
+        rows = {row.id: row for row, _ in (*by_words, *by_vector)}
+        rankings = ([(row.id, score) for row, score in each] for each in (by_words, by_vector))
+        return fuse(rows, *rankings, limit=limit)
 
     async def close(self) -> None:
         if self._opening is not None:
@@ -145,6 +151,27 @@ class MilvusStore:
             ),
         )
 
+    async def _ranked(
+        self, field: str, wanted: str | list[float], metric: str, where: str, limit: int
+    ) -> list[_Found]:
+        """Rows by one index, best first. Lite's BM25 scores are negative, a server's are not."""
+
+        def find(client: MilvusClient) -> list[dict[str, Any]]:
+            found = client.search(
+                self._collection,
+                [wanted],
+                filter=where,
+                limit=limit,
+                output_fields=list(_FIELDS),
+                search_params={"metric_type": metric},
+                anns_field=field,
+                timeout=_CALL_S,
+            )
+            return list(found[0])
+
+        found = await self._call("search", find)
+        return [(_row(hit["entity"]), float(hit["distance"])) for hit in found]
+
     def _write(self, client: MilvusClient, rows: Sequence[Row]) -> None:
         with self._changing:
             for batch in _batches(rows):
@@ -161,30 +188,6 @@ class MilvusStore:
                 keys = ", ".join(f'"{_key(repository, row_id)}"' for row_id in batch)
                 where = f'owner == "{_digest(repository)}" and key in [{keys}]'
                 client.delete(self._collection, filter=where, timeout=_CALL_S)
-
-    def _requests(
-        self, text: str, vector: Sequence[float] | None, where: str, limit: int
-    ) -> Iterator[AnnSearchRequest]:
-        if terms := _terms(dict.fromkeys(words(text))):
-            yield AnnSearchRequest([terms], "sparse", {"metric_type": "BM25"}, limit, expr=where)
-        if vector is not None:
-            dense = [list(vector)]
-            where = f"{where} and embedded == true"
-            yield AnnSearchRequest(dense, "dense", {"metric_type": "COSINE"}, limit, expr=where)
-
-    def _find(
-        self, client: MilvusClient, requests: list[AnnSearchRequest], limit: int
-    ) -> list[dict[str, Any]]:
-        """Best first. Only the order counts: Lite's distances are negative, a server's are not."""
-        found = client.hybrid_search(
-            self._collection,
-            requests,
-            RRFRanker(_RANK_OFFSET),
-            limit=limit,
-            output_fields=list(_FIELDS),
-            timeout=_CALL_S,
-        )
-        return [hit["entity"] for hit in found[0]]
 
     # --- opening and closing -------------------------------------------------------------------
 
@@ -283,6 +286,8 @@ class MilvusStore:
             "kind": row.kind,
             "source": row.source,
             "commit_id": row.commit,
+            "symbol": row.symbol,
+            "form": row.form,
             "content": row.text,
             "terms": _terms(words_of(row)),
         }
@@ -310,6 +315,8 @@ def _row(entity: dict[str, Any]) -> Row:
         kind=entity["kind"],
         source=entity["source"],
         commit=entity["commit_id"],
+        symbol=entity["symbol"],
+        form=entity["form"],
         text=entity["content"],
     )
 

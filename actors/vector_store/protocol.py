@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-RowKind = Literal["code", "lesson", "evicted", "file"]
+RowKind = Literal["code", "lesson", "file"]
 """`file` rows are memory's own list of what it has indexed."""
 
 MAX_TEXT_BYTES = 60_000
@@ -15,7 +15,7 @@ MAX_TEXT_BYTES = 60_000
 class Row:
     """One text to be found again. `id` is its identity: upserts replace.
 
-    `source` says where it is from; for code that is `path:first-last symbol`.
+    `source` says where it is from; for code that is `path:first-last`.
     """
 
     id: str
@@ -24,15 +24,23 @@ class Row:
     source: str
     commit: str
     text: str
+    symbol: str = ""
+    """The dotted name of what the text defines."""
+    form: str = ""
+    """What that is, such as `function`."""
     vector: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A row found, best first; `rank` counts from 1. Scores of different stores do not compare."""
+    """A row found, best first; `rank` counts from 1."""
 
     row: Row
     rank: int
+    by_words: float = 0.0
+    """Its BM25 score as a share of the best one found: from 0 (none of the words) to 1."""
+    by_vector: float = 0.0
+    """Cosine of its vector and the question's; 0 where it was not among the nearest."""
 
 
 class VectorStore(Protocol):
@@ -70,7 +78,7 @@ class VectorStore(Protocol):
         limit: int,
         vector: Sequence[float] | None = None,
     ) -> list[Hit]:
-        """BM25 over source and text; fused by rank with the vector search when a vector is given.
+        """BM25 over source, symbol and text; fused by rank with the nearest vectors, given one.
 
         Identifiers match by their parts (see `words`). Text without a word finds nothing.
         """

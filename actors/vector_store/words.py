@@ -14,7 +14,8 @@ _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _EMPTY = frozenset(
     _IDENTIFIER.findall(
         "a an and are as at be but by for from has have if in into is it its no not of on or that "
-        "the their then there these this to was were which will with you your"
+        "the their then there these this to was were which will with you your "
+        "can could did do does how should so such than what when where who why would"
     )
 )
 _SYMBOL_WEIGHT = 3
@@ -38,15 +39,11 @@ def words(text: str) -> list[str]:
 
 
 def words_of(row: Row) -> list[str]:
-    """What a row is found by: its source, so its path and symbol, and its text.
-
-    What stands after a space in the source is the symbol. `file` rows are found by nothing.
-    """
+    """What a row is found by: its path, its symbol and its text. `file` rows: by nothing."""
     if row.kind == "file":
         return []
-    place, _, symbol = row.source.rpartition(" ")
-    name = words(symbol) if place else []
-    return words(row.source) + name * (_SYMBOL_WEIGHT - 1) + words(row.text)
+    place = row.source.rpartition(":")[0] if row.kind == "code" else row.source
+    return words(place) + words(row.symbol) * _SYMBOL_WEIGHT + words(row.text)
 
 
 def stem(word: str) -> str:

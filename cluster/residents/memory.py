@@ -1,6 +1,6 @@
 """The memory's process: the sole owner of Milvus."""
 
-from actors.memory import Memory
+from actors.memory.memory import Memory
 from actors.vector_store.milvus import MilvusStore
 from orchestration.clock import SystemClock
 

@@ -17,9 +17,10 @@ def row(
     repository: str = "shop",
     kind: RowKind = "code",
     source: str = "a.py:1-2",
+    symbol: str = "",
     vector: tuple[float, ...] | None = None,
 ) -> Row:
-    return Row(row_id, repository, kind, source, "c0ffee", text, vector)
+    return Row(row_id, repository, kind, source, "c0ffee", text, symbol, vector=vector)
 
 
 def ids(hits: list[Hit]) -> list[str]:
@@ -69,8 +70,8 @@ class VectorStoreContract:
     async def test_a_definition_comes_before_a_mention(self, store: VectorStore) -> None:
         await store.upsert(
             [
-                row("mention", "refund refund", source="a.py:1-2 cancel"),
-                row("definition", "def refund", source="b.py:1-2 Order.refund"),
+                row("mention", "refund refund", symbol="cancel"),
+                row("definition", "def refund", symbol="Order.refund"),
             ]
         )
         hits = await store.search("shop", "refund", kinds=["code"], limit=2)
@@ -197,6 +198,24 @@ class VectorStoreContract:
             await store.upsert([row("a", "apple", vector=(1.0,))])
         with pytest.raises(UsageError, match="dimension 3"):
             await store.search("shop", "apple", kinds=["code"], limit=1, vector=(1.0, 2.0))
+
+    async def test_hits_say_how_much_they_have_in_common_with_the_question(
+        self, store: VectorStore
+    ) -> None:
+        await store.upsert(
+            [
+                row("all", "engine oil", vector=(1.0, 0.0, 0.0)),
+                row("half", "engine room of a large ship and what it needs"),
+                row("near", "motor", vector=(0.6, 0.8, 0.0)),
+            ]
+        )
+        near = (1.0, 0.0, 0.0)
+        found = await store.search("shop", "engine oil", kinds=["code"], limit=5, vector=near)
+        hits = {hit.row.id: hit for hit in found}
+        assert (hits["all"].by_words, hits["near"].by_words) == (1.0, 0.0)
+        assert 0 < hits["half"].by_words < 1
+        assert (hits["all"].by_vector, hits["half"].by_vector) == (pytest.approx(1.0), 0.0)
+        assert hits["near"].by_vector == pytest.approx(0.6)
 
     async def test_opening_twice_is_no_harm(self, store: VectorStore) -> None:
         await store.upsert([row("a", "apple")])

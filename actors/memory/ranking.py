@@ -1,0 +1,87 @@
+"""Which of the rows found are worth a reader's time: enough in common, not twice, code first.
+
+Pure. Every number was chosen on the questions of `benchmarks/recall.py`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from actors.vector_store.protocol import Hit, Row
+from actors.vector_store.words import words, words_of
+
+DEPTH = 4
+"""Rows fetched for each one wanted."""
+_SHARE = 0.3
+"""Of the best row's score by words: what has less merely has a word in common."""
+_NEAR = 0.9
+"""Of the best row's nearness: the nearest of many strangers is a stranger."""
+_RANK_OFFSET = 10
+_PER_FILE = 3
+_TEST = re.compile(r"(^|[/_.-])(tests?|specs?|testing|examples?|benchmarks?|fixtures?)([/_.-]|$)")
+_PROSE = frozenset({".md", ".rst", ".txt", ".adoc", ".html"})
+_LOG = re.compile(r"(^|/)(changelog|changes|history|news|releases?)(\.|/|$)", re.IGNORECASE)
+
+
+def best(hits: Sequence[Hit], question: str, limit: int) -> list[Row]:
+    """The rows worth showing, best first."""
+    asked = set(words(question))
+    top = max((hit.by_vector for hit in hits), default=0.0)
+    relevant = [hit for hit in hits if _is_relevant(hit, asked, top)]
+    ordered = sorted(relevant, key=lambda hit: -_points(hit))
+    return list(_without_repeats(hit.row for hit in ordered))[:limit]
+
+
+def _is_relevant(hit: Hit, asked: set[str], top: float) -> bool:
+    if hit.by_vector and hit.by_vector >= _NEAR * top:
+        return True
+    common = len(asked & set(words_of(hit.row)))
+    return hit.by_words >= _SHARE and common >= _needed(len(asked))
+
+
+def _needed(asked: int) -> int:
+    """Words in common: one of a short question, more of a long one."""
+    return 1 if asked <= 3 else 2 if asked <= 8 else 3
+
+
+def _points(hit: Hit) -> float:
+    return _weight(hit.row) / (_RANK_OFFSET + hit.rank)
+
+
+def _weight(row: Row) -> float:
+    """Lessons and definitions before tests, tests before prose, and old news last."""
+    if row.kind == "lesson":
+        return 1.0
+    path = PurePosixPath(row.source.rpartition(":")[0])
+    if _LOG.search(str(path)):
+        return 0.4
+    if path.suffix.lower() in _PROSE:
+        return 0.7
+    if _TEST.search(str(path).lower()):
+        return 0.75
+    return 1.0 if row.symbol else 0.85
+
+
+def _without_repeats(rows: Iterator[Row]) -> Iterator[Row]:
+    """No text twice, no lines of a file twice, no file more than a few times."""
+    texts, lines, files = set[str](), set[tuple[str, int]](), Counter[str]()
+    for row in rows:
+        text = " ".join(row.text.split())
+        path, covered = _lines(row)
+        if text in texts or not lines.isdisjoint(covered) or files[path] >= _PER_FILE:
+            continue
+        texts.add(text)
+        if path:
+            lines |= covered
+            files[path] += 1
+        yield row
+
+
+def _lines(row: Row) -> tuple[str, set[tuple[str, int]]]:
+    """A code row's file, and its lines."""
+    path, _, span = row.source.rpartition(":")
+    first, _, last = span.partition("-")
+    if row.kind != "code" or not (first.isdecimal() and last.isdecimal()):
+        return "", set()
+    return path, {(path, line) for line in range(int(first), int(last) + 1)}
