@@ -9,7 +9,13 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from actors.sandbox.protocol import ExecResult, NoSpaceError, Sandbox, SandboxError
+from actors.sandbox.protocol import (
+    ExecResult,
+    NoSpaceError,
+    Sandbox,
+    SandboxError,
+    SandboxUnavailableError,
+)
 
 EXPORTED_REF: Final = "refs/manta/export"
 """The one reference in an exported bundle."""
@@ -26,16 +32,7 @@ _ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": _MAIL,
     "LC_ALL": "C",
 }
-_IMPORT = f"""
-set -eu
-if [ -L .git ] || [ ! -d .git ]; then rm -rf .git; fi
-rm -rf .git/hooks .git/config .git/config.worktree .git/info .git/modules .git/worktrees \
-    .git/HEAD .git/index .git/shallow .git/objects/info/alternates .git/rebase-merge \
-    .git/rebase-apply
-find .git -name '*.lock' -delete 2>/dev/null || true
-mkdir -p .git/refs .git/objects
-echo 'ref: refs/heads/manta' > .git/HEAD
-cat > .git/config << 'END'
+_CONFIG = f"""\
 [core]
 	repositoryformatversion = 0
 	filemode = true
@@ -45,21 +42,33 @@ cat > .git/config << 'END'
 	name = {_WHO}
 	email = {_MAIL}
 [gc]
-	auto = 0
-END
+	auto = 0"""
+_IMPORT = f"""
+set -eu
 bundle=.git/manta.bundle
-rm -rf "$bundle"
-cat > "$bundle"
-if [ -s "$bundle" ]; then git bundle unbundle "$bundle" > /dev/null; fi
-rm -f "$bundle"
-if [ -n "$1" ]; then
-    git update-ref --no-deref refs/heads/manta "$1" || exit 4
-    checkout() {{
-        git -c core.hooksPath=/dev/null -c core.fsmonitor=false reset -q --hard "$1" &&
-            git -c core.fsmonitor=false clean -q -ffd
-    }}
-    checkout "$1" 2> /dev/null || {{ chmod -R u+rwX . 2> /dev/null || true; checkout "$1"; }}
+commit=$1; shift
+if [ -L .git ] || [ ! -d .git ]; then rm -rf .git; fi
+if [ -d .git ]; then
+    rm -rf .git/hooks .git/config .git/config.worktree .git/info .git/modules .git/worktrees \
+        .git/HEAD .git/index .git/shallow .git/objects/info/alternates .git/rebase-merge \
+        .git/rebase-apply "$bundle"
+    find .git -name '*.lock' -delete 2>/dev/null || true
 fi
+[ -d .git/refs ] && [ -d .git/objects ] || mkdir -p .git/refs .git/objects
+echo 'ref: refs/heads/manta' > .git/HEAD
+echo '{_CONFIG}' > .git/config
+for size; do
+    head -c "$size" > "$bundle"
+    git bundle unbundle "$bundle" > /dev/null
+    rm -f "$bundle"
+done
+git update-ref --no-deref refs/heads/manta "$commit" || exit 4
+checkout() {{
+    git -c core.hooksPath=/dev/null -c core.fsmonitor=false reset -q --hard "$1" &&
+        git -c core.fsmonitor=false clean -q -ffd
+}}
+checkout "$commit" 2> /dev/null ||
+    {{ chmod -R u+rwX . 2> /dev/null || true; checkout "$commit"; }}
 """
 _EXPORT = f"""
 set -eu
@@ -94,9 +103,11 @@ def _checked(commit: str) -> str:
     return commit
 
 
-async def _run(sandbox: Sandbox, script: str, commit: str, stdin: bytes, kept: int) -> ExecResult:
+async def _run(
+    sandbox: Sandbox, script: str, words: Sequence[str], stdin: bytes, kept: int
+) -> ExecResult:
     return await sandbox.exec(
-        ["sh", "-c", script, "git", commit],
+        ["sh", "-c", script, "git", *words],
         timeout_s=_TIMEOUT_S,
         env=_ENVIRONMENT,
         stdin=stdin,
@@ -106,6 +117,11 @@ async def _run(sandbox: Sandbox, script: str, commit: str, stdin: bytes, kept: i
 
 def _refused(action: str, commit: str, result: ExecResult) -> SandboxError:
     words = result.stderr.decode(errors="replace").strip()[-500:] or result.ended
+    if "No space left on device" in words:
+        return SandboxUnavailableError(
+            f"git {action} of {commit[:12]}: the disk that holds the sandbox is full",
+            "free space there, then resume the run",
+        )
     if result.exit_code == 4:
         return SandboxError(
             f"git {action}: the sandbox does not know commit {commit}",
@@ -120,13 +136,11 @@ async def import_commit(sandbox: Sandbox, bundles: Sequence[bytes], commit: str)
     Raises:
         SandboxError: a bundle is damaged, or they do not contain the commit.
     """
-    _checked(commit)
-    inputs = bundles or [b""]
-    for number, bundle in enumerate(inputs, 1):
-        target = commit if number == len(inputs) else ""
-        result = await _run(sandbox, _IMPORT, target, bundle, 10_000)
-        if not result.ok:
-            raise _refused("import", commit, result)
+    sizes = [str(len(bundle)) for bundle in bundles if bundle]
+    words = [_checked(commit), *sizes]
+    result = await _run(sandbox, _IMPORT, words, b"".join(bundles), 10_000)
+    if not result.ok:
+        raise _refused("import", commit, result)
 
 
 async def export_commit(
@@ -140,7 +154,7 @@ async def export_commit(
         NoSpaceError: the bundle is larger than `max_bytes`.
         SandboxError: the base is unknown here, or git refused.
     """
-    result = await _run(sandbox, _EXPORT, _checked(base), message.encode(), max_bytes)
+    result = await _run(sandbox, _EXPORT, [_checked(base)], message.encode(), max_bytes)
     if result.stdout_total > max_bytes or result.ended == "output_limit":
         raise NoSpaceError(
             f"the changes since {base[:12]} are larger than {max_bytes} bytes",
