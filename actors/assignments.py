@@ -42,6 +42,13 @@ class CodeJob(Frozen):
     """Titles of the tasks that it builds on."""
     others: tuple[str, ...] = ()
     """Titles of the tasks that do the rest of the request."""
+    candidate: int = 1
+    """Which of several competing coders this is for; each has a workspace of its own."""
+
+    @property
+    def writes_code(self) -> bool:
+        """Whether this part is the code, and not the test that comes before it."""
+        return bool(self.tests) or not self.task.changes_behaviour
 
 
 class VerifyJob(Frozen):
@@ -49,6 +56,23 @@ class VerifyJob(Frozen):
 
     brief: Brief
     tree: TreeRef
+    runs: int = 1
+    """More than one to find flaky tests, each in a sandbox of its own."""
+
+
+class ChallengeJob(Frozen):
+    """For a reviewer's slot: one part of the mutants of a patch against its tests."""
+
+    brief: Brief
+    base: CommitId
+    tree: TreeRef
+    changes: tuple[FileChange, ...]
+    added: dict[str, tuple[int, ...]]
+    """Numbers of the lines that the change adds, by path."""
+    tests: tuple[str, ...]
+    """The task's own test files."""
+    part: int = 0
+    parts: int = 1
 
 
 class ExamineJob(Frozen):
@@ -62,7 +86,8 @@ class ExamineJob(Frozen):
     changes: tuple[FileChange, ...]
     added: dict[str, dict[int, str]]
     """Lines that the change adds: path -> line number -> text."""
-    red: TestReport
+    red: TestReport | None
+    """None where no behaviour is to change."""
     green: TestReport
     builds_on: tuple[str, ...] = ()
     others: tuple[str, ...] = ()

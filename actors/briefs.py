@@ -93,12 +93,24 @@ def examine_text(job: ExamineJob) -> str:
             f"# The task: {job.task.title}\n\n{job.task.description}",
             f"It is done when\n{listed(job.task.acceptance)}",
             others_text(job.builds_on, job.others),
-            "# The evidence\n\nThese tests of the change failed without its code, as they must:\n"
-            f"{failures(job.red)}\n"
-            f"With it, `{job.green.command}` ended with exit code {job.green.exit_code}.",
+            f"# The evidence\n\n{evidence_text(job)}",
             "# The change\n\nThe workspace is at the change; the tag `base` is the commit before "
             f"it. Files: {files}\n\n```diff\n{job.diff}\n```",
         ]
+    )
+
+
+def evidence_text(job: ExamineJob) -> str:
+    """What was proven of the change."""
+    ran = f"With it, `{job.green.command}` ended with exit code {job.green.exit_code}."
+    if job.red is None:
+        return (
+            "The task is to change no behaviour, so it has no test of its own; what passed before"
+            f" passes still. {ran}\nApprove only if no behaviour changed that anybody could notice."
+        )
+    return (
+        "These tests of the change failed without its code, as they must:\n"
+        f"{failures(job.red)}\n{ran}"
     )
 
 

@@ -40,14 +40,21 @@ class Coder(Player):
         return await self._write(job, grant, TEST_PHASE)
 
     async def write_code(self, job: CodeJob, grant: StepGrant) -> Handed:
-        """A commit on `job.tree` that makes the frozen tests pass, heeding the feedback."""
-        return await self._write(job, grant, CODE_PHASE)
+        """A commit on `job.tree` that makes the frozen tests pass, heeding the feedback.
+
+        For a task that changes no behaviour: one that keeps everything passing.
+        """
+        phase = CODE_PHASE if job.task.changes_behaviour else UPKEEP_PHASE
+        return await self._write(job, grant, phase)
 
     async def _write(self, job: CodeJob, grant: StepGrant, phase: str) -> Handed:
         hands = self.hands
         upstream = job.upstream.bundles if job.upstream else ()
         start = TreeRef(commit=job.tree.commit, bundles=(*upstream, *job.tree.bundles))
-        sandbox = await hands.workspace(grant, start, task=job.task.id, role=self.role)
+        rival = {"candidate": str(job.candidate)} if job.candidate > 1 else {}
+        sandbox = await hands.workspace(
+            grant, start, base=None, task=job.task.id, role=self.role, **rival
+        )
         conflicts = await merge_upstream(sandbox, job.upstream) if job.upstream else ()
         task = Task(PROMPT, task_text(job, phase, conflicts), Written)
         written = await self.think(coding_tools, sandbox, task, job.brief, grant)
@@ -90,6 +97,15 @@ change to them, or to other tests, fails the task.
   task says otherwise. Whatever the description says of tests is done.
 - Run the whole suite before you call `finish`: everything that passed before must still pass."""
 
+UPKEEP_PHASE = """# Your part: the whole task
+
+It changes no behaviour (documentation, names, structure), so no test is written for it.
+
+- Change what the task needs, and no test: every change to tests fails the task.
+- Whoever calls this code must notice nothing. Where you find that behaviour has to change after
+  all, say so in the notes and leave it.
+- Run the whole suite before you call `finish`: everything that passed before must still pass."""
+
 MERGING = """# Other work was merged meanwhile
 
 It has been merged into your workspace. {state} Keep what both sides mean to do."""
@@ -121,7 +137,7 @@ def task_text(job: CodeJob, phase: str, conflicts: tuple[str, ...]) -> str:
 
 def expected_files(job: CodeJob) -> str:
     """The planned files that this part may touch."""
-    wanted = [path for path in job.task.files if is_test_path(path) is not bool(job.tests)]
+    wanted = [path for path in job.task.files if is_test_path(path) is not job.writes_code]
     return f"Files expected to change: {', '.join(wanted)}" if wanted else ""
 
 

@@ -35,6 +35,8 @@ class Evidence(Frozen):
     models: tuple[str, ...]
     """Who thought; a recording says `recording:` first."""
     tasks: tuple[TaskEvidence, ...]
+    undone: tuple[Undone, ...] = ()
+    """What was asked for and could not be built."""
     final: TestReport | None
     usage: Usage
     environment: Environment
@@ -53,6 +55,7 @@ async def evidence_of(journal: Journal, dossier: Dossier, branch: str) -> Eviden
         commit=dossier.tree.commit,
         models=models,
         tasks=tuple(task_evidence(work) for work in dossier.works),
+        undone=dossier.undone,
         final=dossier.final,
         usage=usage,
         environment=Environment(python=platform.python_version(), system=platform.platform()),
@@ -61,20 +64,21 @@ async def evidence_of(journal: Journal, dossier: Dossier, branch: str) -> Eviden
 
 def task_evidence(work: Work) -> TaskEvidence:
     """What proves one task. Only a merged task can be asked for it."""
-    test, red, patch, green = work.test, work.red, work.patch, work.green
+    test, patch, green = work.test, work.patch, work.green
     review, audit, merged = work.review, work.audit, work.merged
-    if not (test and red and patch and green and review and audit and merged):
+    if not (patch and green and review and audit and merged):
         raise ValueError(f"task {work.task.id} was never merged")
     return TaskEvidence(
         task=work.task,
-        test_commit=test.tree.commit,
+        test_commit=test.tree.commit if test else None,
         commit=patch.tree.commit,
         merged=merged.commit,
-        test_files=gates.freeze(test),
-        red=red,
+        test_files=gates.freeze(test) if test else {},
+        red=work.red,
         green=green,
         review=review,
         audit=audit,
+        strength=work.strength,
     )
 
 
@@ -93,6 +97,7 @@ async def spent(journal: Journal, run_id: RunId) -> tuple[Usage, tuple[str, ...]
 def summary_of(dossier: Dossier) -> str:
     """One line a task, for people."""
     lines = [f"{work.task.id}: {work.task.title}" for work in dossier.works]
+    lines += [f"Not part of it: {one.task.id}: {one.task.title}." for one in dossier.undone]
     final = dossier.final
     if final is not None:
         passed = "passes" if final.exit_code == 0 else f"ends with exit code {final.exit_code}"

@@ -21,7 +21,7 @@ from ray.exceptions import (
     TaskCancelledError,
 )
 
-from actors.assignments import CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
+from actors.assignments import ChallengeJob, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
 from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
 from actors.models.gateway import ModelReply, ModelRequest, Role
 from actors.models.governor import Call, Lane, Leave
@@ -35,6 +35,7 @@ from orchestration.messages import (
     Usage,
 )
 from orchestration.proof import Review, TestReport
+from orchestration.strength import Strength
 from orchestration.workflow.journal import (
     Lease,
     NewRecord,
@@ -45,6 +46,7 @@ from orchestration.workflow.journal import (
 )
 
 T = TypeVar("T")
+NAMESPACE = "manta"
 ActorHandle = Any
 """Ray's handles have no useful static type; this file is where they end."""
 PATIENCE_S = 20.0
@@ -335,6 +337,9 @@ class ReviewerHandle(PlayerHandle):
 
     async def verify(self, job: VerifyJob, grant: StepGrant) -> TestReport:
         return await self._ask("verify", job, grant)
+
+    async def challenge(self, job: ChallengeJob, grant: StepGrant) -> Strength:
+        return await self._ask("challenge", job, grant)
 
     async def review(self, job: ExamineJob, grant: StepGrant) -> Review:
         return await self._ask("review", job, grant)

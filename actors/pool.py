@@ -45,6 +45,11 @@ class Pool(Generic[W]):
         """Workers alive or being made."""
         return len(self._workers)
 
+    @property
+    def idle(self) -> int:
+        """Slots of living workers that nobody holds."""
+        return sum(slot // self._slots in self._workers for slot in self._free)
+
     @asynccontextmanager
     async def lease(self) -> AsyncGenerator[W, None]:
         """A worker for the time of the block.

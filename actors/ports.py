@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from actors.assignments import CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
+from actors.assignments import ChallengeJob, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
 from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
 from actors.pool import Pool
 from orchestration.ids import StepGrant
 from orchestration.messages import Plan
 from orchestration.proof import Review, TestReport
+from orchestration.strength import Strength
 
 
 class ArchitectPort(Protocol):
@@ -29,6 +30,7 @@ class ReviewerPort(Protocol):
     """Proves and judges changes."""
 
     async def verify(self, job: VerifyJob, grant: StepGrant) -> TestReport: ...
+    async def challenge(self, job: ChallengeJob, grant: StepGrant) -> Strength: ...
     async def review(self, job: ExamineJob, grant: StepGrant) -> Review: ...
 
 

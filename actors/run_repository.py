@@ -94,6 +94,14 @@ class RunRepository:
             return None, result.conflicts
         return await self._carried(ours, result.commit), ()
 
+    async def restored(self, tree: TreeRef, base: TreeRef, paths: Sequence[str]) -> TreeRef:
+        """`tree` with these files as they are in `base`; gone where they are not there."""
+        await self.hold(base)
+        await self.hold(tree)
+        message = f"Restore {len(paths)} files to prove that they are not needed"
+        commit = await self._bare.with_files_of(tree.commit, base.commit, paths, message)
+        return await self._carried(tree, commit)
+
     async def patch(self, base: TreeRef, tree: TreeRef, title: str, notes: str) -> Patch:
         """What `tree` changes against `base`, read from objects and not from what anybody said."""
         await self.hold(base)

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 
-from actors.assignments import Brief, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
+from actors.assignments import Brief, ChallengeJob, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
 from actors.evidence import evidence_of, lesson_of, summary_of
 from actors.memory import SourceFile
 from actors.ports import MemoryPort, Pools
 from actors.run_repository import RunRepository
 from actors.tools.text import neutralise
-from orchestration import gates
 from orchestration.errors import MantaError, NotFoundError
 from orchestration.messages import (
     Assigned,
@@ -24,11 +24,15 @@ from orchestration.messages import (
     TreeRef,
     Work,
 )
+from orchestration.passages import added_tests, green_verdict
 from orchestration.proof import Review, TestReport
+from orchestration.strength import Strength
 from orchestration.workflow.facts import read_output
 from orchestration.workflow.journal import Journal, RecordKind
 from orchestration.workflow.step import StepContext
 
+CHALLENGERS = 4
+"""Reviewers' slots that one challenge takes at most."""
 MERGED = "merged"
 """Key of the recorded effect by which the integration branch moves."""
 INDEXED = 400_000
@@ -107,9 +111,8 @@ class Team:
 
     async def write_code(self, work: Work, ctx: StepContext, /) -> Patch:
         """On top of the test, or of the last round's code; with what was merged meanwhile."""
-        if work.test is None:
-            raise ValueError("code before its test")
-        start = work.patch.tree if work.patch else work.test.tree
+        started = work.patch or work.test
+        start = started.tree if started else work.base
         moved = work.patch is not None and work.patch.base != work.base
         upstream = work.base if moved else None
         job = CodeJob(
@@ -118,25 +121,69 @@ class Team:
             tree=start,
             upstream=upstream,
             feedback=work.feedback,
-            tests=await self.repository.texts(work.test),
+            tests=await self.repository.texts(work.test) if work.test else {},
             files=await self.repository.present(start, work.task.files, tests=False),
             builds_on=work.builds_on,
             others=work.others,
+            candidate=work.candidate,
         )
         async with self.pools.coders.lease() as coder:
             handed = await coder.write_code(job, ctx.grant)
         return await self._patch(work, start, handed, upstream)
 
     async def verify(self, tree: TreeRef, ctx: StepContext, /) -> TestReport:
+        flaky = (await self._tested(self.request.base, ctx)).flaky
+        report = await self._tested(tree, ctx)
+        return report.model_copy(update={"commit": tree.commit, "flaky": flaky})
+
+    async def _tested(self, tree: TreeRef, ctx: StepContext) -> TestReport:
+        """The same files are tested once; those of the base more often, to know what is flaky."""
         content = await self.repository.content(tree)
+        runs = self.request.limits.base_runs if tree == self.request.base else 1
         async with self._testing[content]:
-            if content in self._reports:
-                await ctx.note(f"the files at {tree.commit[:12]} have been tested already")
-            else:
+            if content not in self._reports:
                 async with self.pools.reviewers.lease() as reviewer:
-                    job = VerifyJob(brief=self.brief, tree=tree)
+                    job = VerifyJob(brief=self.brief, tree=tree, runs=runs)
                     self._reports[content] = await reviewer.verify(job, ctx.grant)
-        return self._reports[content].model_copy(update={"commit": tree.commit})
+            elif tree != self.request.base:
+                await ctx.note(f"the files at {tree.commit[:12]} have been tested already")
+        return self._reports[content]
+
+    async def without(self, work: Work, paths: Sequence[str], ctx: StepContext, /) -> TreeRef:
+        if work.patch is None:
+            raise ValueError("nothing to leave files out of")
+        return await self.repository.restored(work.patch.tree, work.base, paths)
+
+    async def challenge(self, work: Work, ctx: StepContext, /) -> Strength:
+        """On as many slots as are idle now; this step's own one is the first."""
+        patch, test = work.patch, work.test
+        if patch is None or test is None:
+            raise ValueError("a challenge without code and tests")
+        added = await self.repository.added_lines(work.base, patch.tree)
+        parts = min(1 + self.pools.reviewers.idle, CHALLENGERS)
+        jobs = [
+            ChallengeJob(
+                brief=self.brief,
+                base=work.base.commit,
+                tree=patch.tree,
+                changes=patch.changes,
+                added={path: tuple(lines) for path, lines in added.items()},
+                tests=(*test.paths, *added_tests(work)),
+                part=part,
+                parts=parts,
+            )
+            for part in range(parts)
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(self._challenge(job, ctx)) for job in jobs]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return sum((one.result() for one in asked), Strength())
+
+    async def _challenge(self, job: ChallengeJob, ctx: StepContext) -> Strength:
+        async with self.pools.reviewers.lease() as reviewer:
+            return await reviewer.challenge(job, ctx.grant)
 
     async def review(self, work: Work, ctx: StepContext, /) -> Review:
         job = await self._examine(work)
@@ -180,6 +227,7 @@ class Team:
             bundle=await self.journal.put_blob(bundle),
             evidence=await self.journal.put_blob(evidence.model_dump_json(indent=1).encode()),
             summary=summary_of(dossier),
+            undone=tuple(f"{u.task.id}: {u.task.title}" for u in dossier.undone),
         )
         try:
             await self._learn(dossier)
@@ -203,20 +251,17 @@ class Team:
 
     async def _merge(self, work: Work, head: TreeRef, ctx: StepContext) -> Merged:
         """A merge commit on `head` whose tree has been tested, or the reasons against it."""
-        patch, test, red = work.patch, work.test, work.red
-        if patch is None or test is None or red is None:
-            raise ValueError("a merge without its proof")
+        if work.patch is None:
+            raise ValueError("a merge without a patch")
         message = f"Merge task {work.task.id}: {work.task.title}\n\n{self._trailers(work.task)}"
-        tree, conflicts = await self.repository.merge(head, patch.tree, message)
+        tree, conflicts = await self.repository.merge(head, work.patch.tree, message)
         if tree is None:
             return Merged(
                 trouble=(f"Merging with others' work conflicts in: {', '.join(conflicts)}.",)
             )
         before, after = await self.verify(head, ctx), await self.verify(tree, ctx)
-        changed = patch.settings_changed
-        verdict = gates.green_gate(
-            gates.freeze(test), patch, before, after, red, settings_changed=changed
-        )
+        may_add_tests = self.request.limits.killed_share > 0
+        verdict = green_verdict(work, before, after, may_add_tests=may_add_tests)
         if not verdict.passed:
             return Merged(trouble=("Merged with others' work, it fails.", *verdict.reasons))
         return Merged(tree=tree)
@@ -234,7 +279,7 @@ class Team:
 
     async def _examine(self, work: Work) -> ExamineJob:
         patch, red, green = work.patch, work.red, work.green
-        if patch is None or red is None or green is None:
+        if patch is None or green is None:
             raise ValueError("a review without its proof")
         return ExamineJob(
             brief=self.brief,

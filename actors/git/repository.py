@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -228,6 +229,24 @@ class BareRepository:
         earliest = max([await self._date(parent) for parent in parents], default=0)
         claimed = min(await self._date(commit), int(time.time()))
         return await self.commit_tree(commit, parents, message, when=max(earliest, claimed))
+
+    async def with_files_of(
+        self, commit: str, other: str, paths: Sequence[str], message: str
+    ) -> CommitId:
+        """A commit on `commit` with these files as they are in `other`; gone where they are not."""
+        wanted = {entry.path: entry for entry in await self.files(other) if entry.path in paths}
+        lines = [
+            f"{wanted[path].mode} {wanted[path].blob}\t{path}" if path in wanted
+            else f"0 {'0' * 40}\t{path}"
+            for path in paths
+        ]  # fmt: skip
+        with tempfile.TemporaryDirectory() as place:
+            index = {"GIT_INDEX_FILE": str(Path(place) / "index")}
+            await self._git("read-tree", oid(commit), env=index)
+            listing = "\0".join([*lines, ""]).encode(errors="surrogateescape")
+            await self._git("update-index", "-z", "--index-info", stdin=listing, env=index)
+            tree = (await self._git("write-tree", env=index)).text
+        return await self.commit_tree(tree, (commit,), message, when=await self._date(commit))
 
     async def ref(self, name: str) -> CommitId | None:
         """The commit a full ref name points to."""
