@@ -5,61 +5,19 @@ Needs Python 3.8 or newer and pytest; imports nothing of ours, and pytest before
 workspace can stand in its way.
 """
 
-import hashlib
-import hmac
-import json
-import os
 import sys
-import sysconfig
-import types
 from pathlib import Path
-from typing import Dict, List, Tuple  # noqa: UP035 - Python 3.8 runs this too
 
 import pytest
 
+from actors.runners.inside_guard import machinery, make_importable, patched, write_signed
+
 DEPENDENCIES = ("iniconfig", "packaging", "pygments", "exceptiongroup", "tomli", "colorama")
 """Of pytest; imported by the time a test runs."""
-TRUSTED = {"_pytest", "pluggy", "json", "hmac", "__main__"}
+TRUSTED = {"_pytest", "pluggy"}
 """What a report rests on."""
 KEEP = 4000
 """Characters kept of one failure's text."""
-
-
-def machinery() -> Dict[str, Tuple[object, object]]:  # noqa: UP006 - Python 3.8 runs this too
-    """Every function that a report rests on, by name, and its code."""
-    found: Dict[str, Tuple[object, object]] = {}  # noqa: UP006 - Python 3.8 runs this too
-    for module_name, module in list(sys.modules.items()):
-        if module_name.partition(".")[0] not in TRUSTED:
-            continue
-        classes = [v for v in vars(module).values() if isinstance(v, type)]
-        for owner in [module, *(c for c in classes if c.__module__ == module_name)]:
-            found.update(functions_of(owner, f"{module_name}.{getattr(owner, '__qualname__', '')}"))
-    return found
-
-
-def functions_of(owner: object, prefix: str) -> Dict[str, Tuple[object, object]]:  # noqa: UP006 - Python 3.8 runs this too
-    """The functions of a module or class, by name, and their code."""
-    values = {
-        name: getattr(value, "__func__", getattr(value, "fget", value))
-        for name, value in list(vars(owner).items())
-    }
-    return {
-        f"{prefix}.{name}": (function, function.__code__)
-        for name, function in values.items()
-        if isinstance(function, types.FunctionType)
-    }
-
-
-def patched(before: Dict[str, Tuple[object, object]]) -> List[str]:  # noqa: UP006 - as above
-    """Functions that were replaced since, and not by an installed package."""
-    installed = tuple({sysconfig.get_path(kind) for kind in ("purelib", "platlib", "stdlib")})
-    now = machinery()
-    return [
-        name
-        for name, was in before.items()
-        if now.get(name) != was
-        and not str(getattr(now.get(name, (0, 0))[1], "co_filename", "")).startswith(installed)
-    ]
 
 
 class Reporter:
@@ -67,7 +25,7 @@ class Reporter:
 
     def __init__(self, running: Path) -> None:
         self.running = running
-        self.records: List[Dict[str, str]] = []  # noqa: UP006 - Python 3.8 runs this too
+        self.records: list[dict[str, str]] = []
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Leave word of what runs, for a host that has to end it."""
@@ -88,17 +46,11 @@ class Reporter:
         self.records.append({**record, "crash": str(crash)[:KEEP], "text": text[-KEEP:]})
 
 
-def make_importable(workspace: Path) -> None:
-    """Put the workspace on the path, as `python -m pytest` does, and packages kept in src/ too.
-
-    A workspace may hold a package that pytest itself depends on: pytest keeps the one it has
-    imported, tests get the workspace's.
-    """
-    roots = [root for root in (workspace, workspace / "src") if root.is_dir()]
-    sys.path[:0] = [str(root) for root in roots]
-    if len(roots) > 1:
-        os.environ["PYTHONPATH"] = str(roots[1])
+def forget_dependencies(workspace: Path) -> None:
+    """Where the workspace holds a package that pytest itself depends on: pytest keeps the one it
+    has imported, tests get the workspace's."""
     for name in DEPENDENCIES:
+        roots = (workspace, workspace / "src")
         if any((root / name).is_dir() or (root / f"{name}.py").is_file() for root in roots):
             for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
                 del sys.modules[loaded]
@@ -108,15 +60,13 @@ def main() -> int:
     """Run, write the signed report, and give pytest's exit code."""
     key = sys.stdin.buffer.readline().strip()
     target = Path(sys.argv[1]).absolute()
-    workspace = Path.cwd()
-    before = machinery()
-    make_importable(workspace)
+    before = machinery(TRUSTED)
+    make_importable(Path.cwd())
+    forget_dependencies(Path.cwd())
     reporter = Reporter(target.with_name("running"))
     code = int(pytest.main(sys.argv[2:], plugins=[reporter]))
-    report = {"code": code, "patched": patched(before)[:20], "records": reporter.records}
-    body = json.dumps(report).encode()
-    signature = hmac.new(key, body, hashlib.sha256).hexdigest()
-    target.write_bytes(signature.encode() + b"\n" + body)
+    changed = patched(before, TRUSTED)[:20]
+    write_signed(target, key, {"code": code, "patched": changed, "records": reporter.records})
     return code
 
 
