@@ -7,7 +7,15 @@ from typing import Final
 from actors.memory import Lesson
 from orchestration import gates
 from orchestration.ids import CommitId, RunId
-from orchestration.messages import Dossier, FeatureRequest, Frozen, TaskEvidence, Usage, Work
+from orchestration.messages import (
+    Dossier,
+    FeatureRequest,
+    Frozen,
+    TaskEvidence,
+    Undone,
+    Usage,
+    Work,
+)
 from orchestration.proof import TestReport
 from orchestration.workflow.journal import Journal, RecordKind
 

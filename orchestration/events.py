@@ -101,7 +101,7 @@ def event_of(record: Record) -> Event | None:
         at=record.at,
         kind=kind,
         status=status,
-        task=items[-1] if items else "",
+        task=items[0] if items else "",
         step=re.sub(r"[#\[].*", "", record.step_key.rpartition("/")[2]),
         key=record.step_key,
         attempt=record.attempt,
