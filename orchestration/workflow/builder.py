@@ -268,7 +268,10 @@ class Workflow(Generic[In, Out]):
         return self._sleep(SleepNode(id="", takes=None, gives=None, seconds=seconds))
 
     def sleep_until(self, moment: Callable[[Out], float]) -> "Workflow[In, Out]":
-        """Wait until a moment, in seconds since the epoch; the value passes through."""
+        """Wait until a moment, in seconds since the epoch by the store's clock.
+
+        The value passes through.
+        """
         return self._sleep(SleepNode(id="", takes=None, gives=None, until=moment))
 
     def commit(self, *, compatible_with: Iterable[str] = ()) -> Flow[In, Out]:

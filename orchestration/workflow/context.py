@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -20,6 +20,18 @@ from orchestration.workflow.values import Stored
 T = TypeVar("T")
 
 
+class Owner(Protocol):
+    """What a step asks of whoever holds its run."""
+
+    async def check(self) -> None:
+        """Make sure, before acting, that the run is still ours."""
+        ...
+
+    def now(self) -> float:
+        """The store's time."""
+        ...
+
+
 class RunningStep:
     """The `StepContext` of one attempt."""
 
@@ -28,13 +40,13 @@ class RunningStep:
         grant: StepGrant,
         answer: Any | None,
         storage: Storage,
-        check: Callable[[], Awaitable[None]],
+        owner: Owner,
         state: BaseModel | None = None,
     ) -> None:
         self._grant = grant
         self._answer = answer
         self._storage = storage
-        self._check = check
+        self._owner = owner
         self._state = state
         self.updates: dict[str, str] = {}
         """JSON by field of the shared state, to be applied when the step is done."""
@@ -63,6 +75,9 @@ class RunningStep:
         model: type[BaseModel] = type(self.state)
         self.updates |= {n: encode_update(model, n, value) for n, value in updates.items()}
 
+    def now(self) -> float:
+        return self._owner.now()
+
     def suspend(self, suspension: Suspension) -> NoReturn:
         raise Suspend(suspension)
 
@@ -76,7 +91,7 @@ class RunningStep:
                 text = read_output(known[key])[1]
                 stored = Stored(text, codec(returns))
                 return cast("T", await self._storage.loaded(stored.take))
-            await self._check()
+            await self._owner.check()
             stored = await self._storage.store(codec(returns), await fn())
             body = stored.text.write(f'"key":{json.dumps(key)},')
             await self._storage.append_under(self._grant, NewRecord(RecordKind.EFFECT, body=body))

@@ -56,8 +56,11 @@ class Drive:
         flow: Flow[Any, Any],
         lease: Lease,
         history: History,
+        *,
+        asked_at: float,
         steps: int | None,
     ) -> None:
+        """`asked_at`: the clock's ticks before the lease was asked for."""
         self.steps_left = steps
         self.terms, self.flow, self.run_id = terms, flow, lease.run_id
         self.journal, self.clock = terms.journal, terms.clock
@@ -66,6 +69,7 @@ class Drive:
             terms.journal,
             terms.clock,
             lease,
+            asked_at=asked_at,
             ttl_s=terms.lease_ttl_s,
             poll_s=terms.poll_s,
             inbox=self.inbox,
@@ -87,9 +91,9 @@ class Drive:
             grace_s=terms.grace_s,
         )
         value = Stored(read_output(history.created)[1], codec(flow.takes))
-        self.machine = Machine(flow, history, value, self.clock.now())
+        self.machine = Machine(flow, history, value, self.guard.now())
         if history.cancel_requested:
-            self.machine.advance(CancelRequested(), self.clock.now())
+            self.machine.advance(CancelRequested(), self.guard.now())
 
     async def go(self) -> RunOutcome:
         """Drive until the run ends, or waits for people."""
@@ -128,7 +132,7 @@ class Drive:
         for event in await self.inbox.take():
             if isinstance(event, Lost):
                 raise event.error
-            machine.advance(event, self.clock.now())
+            machine.advance(event, self.guard.now())
         return None
 
     def _within_budget(
@@ -153,7 +157,7 @@ class Drive:
             await self.storage.append(self.guard.lease, (), status=RunStatus.PENDING, release=True)
         except ConflictError:  # a cancel was requested
             self.guard.is_holding = True
-            self.machine.advance(CancelRequested(), self.clock.now())
+            self.machine.advance(CancelRequested(), self.guard.now())
             return None
         return RunOutcome(self.run_id, RunStatus.PENDING)
 
@@ -179,7 +183,7 @@ class Drive:
 
     async def _suspend(self) -> RunOutcome | None:
         """Give the run up until somebody answers; None when that happened meanwhile."""
-        now = self.clock.now()
+        now = self.guard.now()
         for asked in self.machine.suspensions.values():
             if asked.default is not None and asked.deadline is not None and asked.deadline <= now:
                 await self._take_default(asked.label, asked.default)
@@ -198,13 +202,14 @@ class Drive:
         await self.guard.listen()
         if self.inbox.is_empty:
             return self._waiting()
+        asked_at = self.clock.ticks()
         try:
             lease = await self.journal.claim(
                 self.run_id, self.terms.owner, ttl_s=self.terms.lease_ttl_s
             )
         except (RunOwnedError, ConflictError):
             return await outcome_of(self.journal, self.flow, self.run_id)
-        self.guard.claimed(lease)
+        self.guard.claimed(lease, asked_at)
         return None
 
     def _waiting(self) -> RunOutcome:

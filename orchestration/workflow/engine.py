@@ -126,6 +126,7 @@ class Engine:
     ) -> RunOutcome:
         run_id = info.run_id
         await self._check_definition(workflow, info)
+        asked_at = self.terms.clock.ticks()
         lease = await self.journal.claim(
             run_id, self.terms.owner, ttl_s=self.terms.lease_ttl_s, take_over=take_over
         )
@@ -133,7 +134,8 @@ class Engine:
         if history.recoveries > MAX_RECOVERIES:
             await self.journal.append(lease, (), status=RunStatus.DEAD_LETTER, release=True)
             return await outcome_of(self.journal, workflow, run_id)
-        return await Drive(self.terms, workflow, lease, history, steps).go()
+        drive = Drive(self.terms, workflow, lease, history, asked_at=asked_at, steps=steps)
+        return await drive.go()
 
     async def _check_input(self, run_id: RunId, given: Stored) -> None:
         created = (await load(self.journal, run_id, kinds=[RecordKind.CREATED])).created

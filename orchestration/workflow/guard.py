@@ -1,6 +1,5 @@
 """Holds a run's lease while it is driven, and listens for what others store about the run."""
 
-import time
 from collections.abc import Callable
 
 from orchestration.clock import Clock
@@ -14,8 +13,9 @@ from orchestration.workflow.signals import CancelRequested, Decided
 class Guard:
     """Renews the lease at a third of its time, polls for cancels and answers, fences itself.
 
-    Time is measured twice, by the wall and by the machine's monotonic clock, and the later one
-    counts: a wall clock that jumps must not hide that the event loop stood still.
+    It keeps the run's time too. Every lease says what time it was in the store; from then on this
+    machine's ticks are counted. So moments mean the same to all owners, whatever their wall
+    clocks show, and no clock that jumps hides that the event loop stood still.
     """
 
     def __init__(
@@ -25,11 +25,12 @@ class Guard:
         lease: Lease,
         *,
         ttl_s: float,
+        asked_at: float,
         poll_s: float,
         inbox: Inbox,
         listening: Callable[[], bool],
     ) -> None:
-        self.lease = lease
+        """`asked_at`: the clock's ticks before the lease was asked for."""
         self._journal = journal
         self._clock = clock
         self._ttl_s = ttl_s
@@ -42,21 +43,25 @@ class Guard:
         self._heard = 0
         """Sequence number up to which decisions were read."""
         self._cancelled = False
-        self._renewed(lease)
+        self.claimed(lease, asked_at)
 
     @property
     def is_late(self) -> bool:
         """Whether the lease may have run out, as far as this process can tell."""
         return self._age() >= self._ttl_s
 
+    def now(self) -> float:
+        """Seconds since the epoch by the store's clock, or a little less."""
+        return self._store_time + self._clock.ticks() - self._told_at
+
     def heard(self, seq: int) -> None:
         """Decisions up to here are known."""
         self._heard = max(self._heard, seq)
 
-    def claimed(self, lease: Lease) -> None:
-        """The run was claimed anew."""
+    def claimed(self, lease: Lease, asked_at: float) -> None:
+        """The run was claimed, or claimed anew."""
         self.is_holding = True
-        self._renewed(lease)
+        self._leased(lease, asked_at)
 
     async def check(self) -> None:
         """Before acting: make sure that the run is still ours, asking the store when late.
@@ -107,15 +112,17 @@ class Guard:
             await self.listen()
 
     async def _renew(self) -> None:
-        self._renewed(await self._journal.renew(self.lease, ttl_s=self._ttl_s))
+        asked_at = self._clock.ticks()
+        self._leased(await self._journal.renew(self.lease, ttl_s=self._ttl_s), asked_at)
 
-    def _renewed(self, lease: Lease) -> None:
-        self.lease = lease
-        self._at = self._clock.now()
-        self._ticks = time.monotonic()
+    def _leased(self, lease: Lease, asked_at: float) -> None:
+        # The store looked at its clock some time after it was asked and before it was heard. The
+        # lease is counted from the one, time from the other: never too young, never too late.
+        self.lease, self._asked_at = lease, asked_at
+        self._store_time, self._told_at = lease.until - self._ttl_s, self._clock.ticks()
 
     def _age(self) -> float:
-        return max(self._clock.now() - self._at, time.monotonic() - self._ticks)
+        return self._clock.ticks() - self._asked_at
 
 
 def _ran_out(lease: Lease, error: StoreError) -> StaleOwnerError:

@@ -32,6 +32,8 @@ from orchestration.workflow.storage import Storage
 from orchestration.workflow.values import Stored
 
 Task = asyncio.Task[None]
+_NAP_S = 30.0
+"""A timer looks at the time so often: the store's clock may be set, this machine may sleep."""
 
 
 class Performer:
@@ -92,10 +94,10 @@ class Performer:
         return [task for task in found if task is not None]
 
     async def _sleep(self, command: Wake) -> None:
-        while (left := command.at - self._clock.now()) > 0:
-            await self._clock.sleep(left)
+        while (left := command.at - self._guard.now()) > 0:
+            await self._clock.sleep(min(left, _NAP_S))
         self._timers.pop(command.key, None)
-        self._inbox.put(Woke(command.key, self._clock.now()))
+        self._inbox.put(Woke(command.key, self._guard.now()))
 
     async def _attempt(self, command: Start) -> None:
         event = await self._outcome(command)
@@ -142,7 +144,7 @@ class Performer:
         return self._raised(command.key, signal)
 
     def _raised(self, key: StepKey, error: BaseException) -> Raised:
-        return Raised(key, error, self._clock.now(), self._dice())
+        return Raised(key, error, self._guard.now(), self._dice())
 
     def _context(self, command: Start) -> RunningStep:
         answer, answers = command.answer, command.node.answers
@@ -150,7 +152,7 @@ class Performer:
             answer = codec(answers).decode(answer)
         lease = self._guard.lease
         grant = StepGrant(lease.run_id, command.key, lease.epoch, command.attempt)
-        return RunningStep(grant, answer, self._storage, self._guard.check, command.state)
+        return RunningStep(grant, answer, self._storage, self._guard, command.state)
 
     async def _call(self, command: Start, ctx: RunningStep) -> Any:
         node = command.node
@@ -158,7 +160,7 @@ class Performer:
         return await (node.call(value, ctx) if node.wants_ctx else node.call(value))
 
     async def _limited(self, command: Start, ctx: RunningStep) -> Any:
-        node, now = command.node, self._clock.now()
+        node, now = command.node, self._guard.now()
         limits: list[tuple[float, Exception]] = []
         if node.timeout_s is not None:
             late = TimeoutError(f"{command.key} ran for longer than {node.timeout_s:g} s")

@@ -22,7 +22,7 @@ class Suspension(BaseModel):
     payload: str
     """JSON shown to whoever decides."""
     deadline: float | None = None
-    """Seconds since the epoch; then `default` counts as the answer."""
+    """Seconds since the epoch, such as `ctx.now() + 3600`; then `default` counts as the answer."""
     default: str | None = None
     """JSON of the answer taken at the deadline."""
 
@@ -73,6 +73,10 @@ class StepContext(Protocol):
         Raises:
             UsageError: there is no such field, or the value is not of its type.
         """
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch by the store's clock, which deadlines are judged by."""
         ...
 
     def suspend(self, suspension: Suspension) -> NoReturn:

@@ -6,9 +6,12 @@ import pytest
 
 from orchestration.clock import ManualClock
 from orchestration.ids import RunId
-from orchestration.workflow.builder import Workflow
+from orchestration.workflow.builder import Workflow, step
 from orchestration.workflow.engine import Engine
 from orchestration.workflow.in_memory import InMemoryJournal
+from orchestration.workflow.outcome import RunOutcome
+from orchestration.workflow.retry import Retry
+from orchestration.workflow.step import StepContext, Suspension
 from tests.faults.conftest import Theatre
 from tests.faults.flows import VERBS
 from tests.faults.oracle import check_journal, check_work, named, results
@@ -17,7 +20,7 @@ from tests.orchestration.workflow.stage import on_manual_clock, settle
 
 HOUR = 3600
 TIMELY = {"sleep", "retry"}
-"""Verbs that wait for a moment, which they wrote down by the clock of their owner."""
+"""Verbs that wait for a moment of the store's clock: if that goes back, they wait longer."""
 
 
 @pytest.mark.slow
@@ -51,9 +54,10 @@ def skewed(hours: int, death: Fault) -> Life:
 @pytest.mark.slow
 @pytest.mark.parametrize("hours", [1, -1])
 def test_an_owner_whose_clock_is_wrong_changes_nothing(theatre: Theatre, hours: int) -> None:
-    death = named(theatre.undisturbed("foreach"))["after an effect"]
-    verdict = theatre.survives("foreach", one(skewed(hours, death)))
-    assert verdict["ends"] == [[-9]]
+    for verb in ("foreach", "sleep"):
+        death = named(theatre.undisturbed(verb))["after an intent"]
+        verdict = theatre.survives(verb, one(skewed(hours, death)), one(skewed(-hours, death)))
+        assert verdict["ends"][0] == [-9]
 
 
 @pytest.mark.slow
@@ -78,30 +82,96 @@ def test_after_the_stores_clock_went_back_its_owner_goes_on_and_others_are_told(
     assert "take it over" in said["fix"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a moment is journaled by its owner's clock, not the store's",
-)
-async def test_a_sleep_begun_by_an_owner_whose_clock_was_ahead_ends_in_time() -> None:
-    ahead, right = ManualClock(), ManualClock()
-    await ahead.advance(HOUR)
+class Astray(ManualClock):
+    """The wall clock of a machine that is wrong about the time."""
+
+    def __init__(self, right: ManualClock, wrong_by: float) -> None:
+        super().__init__()
+        self.right, self.wrong_by = right, wrong_by
+
+    def now(self) -> float:
+        return self.right.now() + self.wrong_by
+
+    def ticks(self) -> float:
+        return self.right.ticks()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.right.sleep(seconds)
+
+
+async def nap(value: int) -> int:
+    if value < 3:
+        raise OSError("tired")
+    return value
+
+
+async def ask(value: int, ctx: StepContext) -> int:
+    if ctx.answer is None:
+        asked = Suspension(label="ask", payload="{}", deadline=ctx.now() + 10, default="7")
+        ctx.suspend(asked)
+    return ctx.answer
+
+
+WAITS = {
+    "a sleep": Workflow("w", int).sleep(10).commit(),
+    "a moment": Workflow("w", int).sleep_until(lambda _: ManualClock().now() + 10).commit(),
+    "a backoff": Workflow("w", int)
+    .then(step(nap, retry=Retry(attempts=2, delay_s=10, jitter=0)))
+    .commit(),
+    "a deadline": Workflow("w", int)
+    .parallel(step(ask, answers=int), Workflow("by", int).sleep(12).commit())
+    .commit(),
+}
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+@pytest.mark.parametrize("wait", WAITS)
+async def test_a_wait_begun_by_an_owner_whose_clock_is_wrong_ends_in_time(
+    wait: str, hours: int
+) -> None:
+    right, flow = ManualClock(), WAITS[wait]
     journal = InMemoryJournal(right)
-    flow = Workflow("nap", int).sleep(10).commit()
-    first = Engine(journal, owner="owner", clock=ahead, poll_s=1)
+    first = Engine(journal, owner="owner", clock=Astray(right, hours * HOUR), poll_s=1)
     drive = asyncio.create_task(first.start(flow, 1, run_id=RunId(RUN)))
     await settle()
     drive.cancel()
     await asyncio.wait({drive})
-    second = Engine(journal, owner="owner", clock=right, poll_s=1)
-    await on_manual_clock(right, second.resume(flow, RunId(RUN)), seconds=20)
+    await right.advance(5)
+    second = Engine(journal, owner="owner", clock=Astray(right, -hours * HOUR), poll_s=1)
+    drive = asyncio.create_task(second.resume(flow, RunId(RUN)))
+    await settle()
+    for _ in range(4):
+        await right.advance(1)
+        await settle()
+    assert not drive.done(), "too soon"
+    await on_manual_clock(right, _ended(drive), seconds=5)
+
+
+async def _ended(drive: "asyncio.Task[RunOutcome]") -> None:
+    await asyncio.wait({drive})
+    assert drive.result().status.ended
+
+
+async def test_an_owners_clock_that_jumps_wakes_nobody_early_or_late() -> None:
+    right = ManualClock()
+    wall = Astray(right, 0)
+    journal = InMemoryJournal(right)
+    engine = Engine(journal, owner="owner", clock=wall, poll_s=1)
+    drive = asyncio.create_task(engine.start(WAITS["a sleep"], 1, run_id=RunId(RUN)))
+    for wall.wrong_by in (HOUR, -HOUR, 0, HOUR, -HOUR, HOUR, -HOUR, HOUR, -HOUR):
+        await settle()
+        await right.advance(1)
+    await settle()
+    assert not drive.done(), "nine seconds have passed"
+    await on_manual_clock(right, _ended(drive), seconds=2)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in TIMELY])
+@pytest.mark.parametrize("verb", VERBS)
 def test_clocks_may_be_wrong_at_every_named_boundary(theatre: Theatre, verb: str) -> None:
     for death in named(theatre.undisturbed(verb)).values():
         for hours in (1, -1):
-            behind = Life(faults=(death,), store_skew_s=-hours * HOUR, skew_s=hours * HOUR)
+            store = 0 if verb in TIMELY else -hours * HOUR
+            behind = Life(faults=(death,), store_skew_s=store, skew_s=-hours * HOUR)
             theatre.survives(verb, one(skewed(hours, death)), one(behind))
