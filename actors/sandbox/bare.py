@@ -80,6 +80,9 @@ class BareEnclosure:
         self._environment = environment(record.spec.env, wanted)
         self._count = 0
 
+    def warm(self) -> None:
+        return
+
     async def start(self, command: Command) -> Child:
         self._count += 1
         mark = f"{self._record.id}.{os.getpid()}.{self._count}."

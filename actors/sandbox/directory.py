@@ -28,6 +28,7 @@ from actors.sandbox.protocol import (
     UnsupportedError,
 )
 from actors.sandbox.relay import Streams
+from actors.sandbox.snapshots import Snapshots
 from actors.sandbox.store import DirectoryStore, Record, lost
 from actors.sandbox.tar_transport import pack, unpack
 from actors.sandbox.workspace_files import WorkspaceFiles
@@ -68,6 +69,7 @@ class DirectorySandbox:
         self,
         record: Record,
         store: DirectoryStore,
+        snapshots: Snapshots,
         enclosure: Enclosure,
         forget: Callable[[str], object],
         clock: Clock,
@@ -80,6 +82,7 @@ class DirectorySandbox:
         self._doors: list[Exposed] = []
         self._forget = forget
         self._store = store
+        self._snapshots = snapshots
         self._enclosure = enclosure
         self._running: set[Child] = set()
         self._disk = DiskWatch(record.workspace, record.spec.limits.disk, self._disk_full)
@@ -90,6 +93,10 @@ class DirectorySandbox:
     @property
     def ref(self) -> SandboxRef:
         return self._record.ref
+
+    def warm(self) -> None:
+        """Somebody is about to use it."""
+        self._enclosure.warm()
 
     def _alive(self) -> None:
         self._present()
@@ -223,7 +230,7 @@ class DirectorySandbox:
 
     async def snapshot(self) -> str:
         self._alive()
-        place = self._store.snapshot_place(self._record)
+        place = await asyncio.to_thread(self._snapshots.place, self._record)
         await self._enclosure.copy_to(place)
         return place.parent.name
 
@@ -285,6 +292,8 @@ class DirectoryProvider:
         self._walls = walls
         self._clock = clock or SystemClock()
         self._store = DirectoryStore(root, walls.level, separate_owner=walls.separate_owner)
+        self._snapshots = Snapshots(self._store, separate_owner=walls.separate_owner)
+        self._stocking: set[asyncio.Task[None]] = set()
         self._open: dict[str, DirectorySandbox] = {}
 
     async def doctor(self) -> list[Check]:
@@ -294,6 +303,7 @@ class DirectoryProvider:
         sandbox = DirectorySandbox(
             record,
             self._store,
+            self._snapshots,
             self._walls.enclosure(record),
             self._forget,
             self._clock,
@@ -313,12 +323,27 @@ class DirectoryProvider:
             )
         record = self._store.create(spec, self._clock.now())
         if spec.snapshot:
-            try:
-                await asyncio.to_thread(self._store.fill, record, spec.snapshot)
-            except BaseException:
-                self._store.remove(record)
-                raise
-        return self._handle(record)
+            record = await self._filled(record)
+        sandbox = self._handle(record)
+        sandbox.warm()
+        return sandbox
+
+    async def _filled(self, record: Record) -> Record:
+        """With its snapshot's files; what was taken from the stock is made good meanwhile."""
+        snapshot = record.spec.snapshot
+        try:
+            filled = await asyncio.to_thread(self._snapshots.fill, record, snapshot)
+        except BaseException:
+            self._store.remove(record)
+            raise
+        stocking = asyncio.create_task(asyncio.to_thread(self._snapshots.stock, snapshot))
+        self._stocking.add(stocking)
+        stocking.add_done_callback(self._stocking.discard)
+        return filled
+
+    async def _stocked(self) -> None:
+        if self._stocking:
+            await asyncio.wait(self._stocking)
 
     async def connect(self, ref: SandboxRef) -> Sandbox:
         record = self._store.load(ref.id)
@@ -344,7 +369,8 @@ class DirectoryProvider:
             if meant or self._expired(record):
                 await self._end(record)
                 ended.append(record.ref)
-        await asyncio.to_thread(self._store.sweep_snapshots, labels, keep)
+        await self._stocked()
+        await asyncio.to_thread(self._snapshots.sweep, labels, keep)
         await asyncio.to_thread(self._store.bury)
         return ended
 
@@ -353,6 +379,7 @@ class DirectoryProvider:
         await sandbox.terminate()
 
     async def close(self) -> None:
+        await self._stocked()
         for sandbox in tuple(self._open.values()):
             sandbox.close()
         self._open.clear()

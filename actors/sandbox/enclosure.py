@@ -25,6 +25,10 @@ class Command:
 class Enclosure(Protocol):
     """The walls around one sandbox, in one process of ours."""
 
+    def warm(self) -> None:
+        """Begin to build the walls, so that the first command need not wait for them."""
+        ...
+
     async def start(self, command: Command) -> Child:
         """Start it behind the walls.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.sandbox.bubblewrap import ETC_FILES, Namespaces, Tools, copy_argv, frame_argv
-from actors.sandbox.protocol import NoSpaceError, SandboxUnavailableError
+from actors.sandbox.protocol import SandboxUnavailableError
 from actors.sandbox.store import Record
 
 _NS_GET_USERNS = 0xB701
@@ -94,13 +94,13 @@ def copy_behind_walls(tools: Tools, record: Record, place: Path) -> None:
     """Copy a workspace into an empty directory of the same owner; blocking.
 
     Raises:
-        NoSpaceError: it could not be copied whole.
+        SandboxUnavailableError: it could not be copied whole.
     """
     argv = copy_argv(tools, record.workspace, place, record.owner)
     done = subprocess.run(argv, check=False, capture_output=True, env={"PATH": os.defpath})
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip()[-300:]
-        raise NoSpaceError(f"the workspace cannot be copied: {words}", "free disk space")
+        raise SandboxUnavailableError(f"the workspace cannot be copied: {words}", "free disk space")
 
 
 def _held(pid: int, owner: int | None) -> Frame:

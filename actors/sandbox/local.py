@@ -147,13 +147,19 @@ class LocalEnclosure:
         self._filter = seccomp.program()
         self._inmates = Inmates(record.id)
 
-    async def _opened(self) -> Frame:
-        """The frame, made once: whoever is cancelled meanwhile does not stop it for others."""
+    def warm(self) -> None:
+        self._begin()
+
+    def _begin(self) -> "asyncio.Task[Frame]":
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._opening
+
+    async def _opened(self) -> Frame:
+        """The frame, made once: whoever is cancelled meanwhile does not stop it for others."""
         try:
-            return await asyncio.shield(self._opening)
+            return await asyncio.shield(self._begin())
         except SandboxError:
             self._opening = None
             raise

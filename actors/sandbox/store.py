@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,7 @@ from actors.sandbox.protocol import (
     SandboxSpec,
     SandboxUnavailableError,
 )
-from actors.sandbox.workspace_files import copy_tree, delete_tree, run_quietly
-from orchestration.errors import NotFoundError
+from actors.sandbox.workspace_files import delete_tree
 
 _FIRST_UID = 0x70000000
 _UIDS = 0x08000000
@@ -132,38 +131,6 @@ class DirectoryStore:
         wanted = labels.items()
         return [record for record in self.all() if wanted <= dict(record.spec.labels).items()]
 
-    def snapshot_place(self, record: Record) -> Path:
-        """Where the next snapshot of a sandbox goes, empty, owned like its workspace."""
-        place = self.root / ".kept" / f"{record.id}-{secrets.token_hex(4)}"
-        (place / "workspace").mkdir(mode=0o700, parents=True)
-        if record.owner is not None:
-            os.chown(place / "workspace", record.owner, record.owner)
-        (place / "labels.json").write_text(json.dumps(dict(record.spec.labels)))
-        return place / "workspace"
-
-    def fill(self, record: Record, snapshot: str) -> None:
-        """Copy a snapshot into a new sandbox; nobody else can see either of them now.
-
-        Raises:
-            NotFoundError: there is no such snapshot.
-        """
-        source = self.root / ".kept" / snapshot / "workspace"
-        if not snapshot.replace("-", "").isalnum() or not source.is_dir():
-            raise NotFoundError(f"there is no snapshot {snapshot[:80]!r}", "prepare it again")
-        copy_tree(source, record.workspace)
-        if record.owner is not None:
-            owner = f"{record.owner}:{record.owner}"
-            run_quietly("chown", "-Rh", "-P", owner, "--", str(record.workspace))
-
-    def sweep_snapshots(self, labels: Mapping[str, str], keep: Sequence[str]) -> None:
-        """Remove the snapshots of sandboxes with these labels."""
-        kept = self.root / ".kept"
-        for place in kept.iterdir() if kept.is_dir() else ():
-            with contextlib.suppress(OSError, ValueError):
-                owned = json.loads((place / "labels.json").read_text())
-                if place.name.partition("-")[0] not in keep and labels.items() <= owned.items():
-                    delete_tree(place)
-
     def renew(self, record: Record, expires: float | None) -> Record:
         renewed = replace(record, expires=expires)
         self.save(renewed)
@@ -187,6 +154,12 @@ class DirectoryStore:
                 path.rename(grave / path.name)
         for path in grave.iterdir():
             delete_tree(path)
+
+    def adopt(self, record: Record, owner: int | None) -> Record:
+        """The sandbox's workspace belongs to somebody else from now on."""
+        adopted = replace(record, owner=owner)
+        self.save(adopted)
+        return adopted
 
 
 def _record(body: dict[str, Any], home: Path) -> Record:  # Any: JSON of our own file

@@ -26,6 +26,7 @@ from actors.sandbox.protocol import (
     NoSpaceError,
     PathRefusedError,
     SandboxError,
+    SandboxUnavailableError,
 )
 
 _OPENAT2 = 437
@@ -327,10 +328,12 @@ def copy_tree(source: Path, target: Path) -> None:
     """Copy a tree that nobody changes meanwhile, sharing blocks where the file system can.
 
     Raises:
-        NoSpaceError: it could not be copied whole.
+        SandboxUnavailableError: it could not be copied whole.
     """
     if not run_quietly("cp", "-a", "--reflink=auto", "--", f"{source}/.", str(target)):
-        raise NoSpaceError(f"cannot copy {source.parent.name}", "free disk space and try again")
+        raise SandboxUnavailableError(
+            f"cannot copy {source.parent.name}", "free disk space and try again"
+        )
 
 
 def run_quietly(*argv: str) -> bool:
