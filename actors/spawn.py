@@ -16,6 +16,7 @@ from ray.actor import exit_actor
 from actors.architect import Architect
 from actors.coder import Coder
 from actors.handles import (
+    NAMESPACE,
     ActorHandle,
     ArchitectHandle,
     CoderHandle,
@@ -37,7 +38,6 @@ from orchestration.ids import RunId
 from orchestration.messages import FeatureRequest
 
 log = logging.getLogger(__name__)
-NAMESPACE = "manta"
 CPUS = {"supervisor": 0.05, "resident": 0.05, "player": 0.1}
 """Small but not zero: an actor of zero CPUs neither makes a cluster grow nor spreads over it."""
 CARRY_ON_ATTEMPTS = 12

@@ -17,9 +17,9 @@ from cluster.local_cluster import cluster_in_use, cluster_status
 from cluster.papers import ClusterAddress
 from cluster.settings import Settings
 from cluster.worker import WorkerSetup
-from orchestration.delivery import request_of
 from orchestration.ids import RunId, StepKey, new_run_id
 from orchestration.messages import FeatureRequest
+from orchestration.stories import request_of
 from orchestration.workflow.forking import fork
 from orchestration.workflow.journal import Journal
 
@@ -92,15 +92,17 @@ class House:
         """Residents started and checked, and where a worker finds them."""
         settings = self.settings
         brain = Brain.model_validate_json(request.brain)
-        gateway, memory = self._gateway(brain), self._memory()
-        handle = GatewayHandle(start_resident(gateway), gateway.name)
+        governor, memory = self._governor(), self._memory()
+        await ResidentHandle(start_resident(governor), governor.name).ready()
+        gateways = self._gateways(brain, governor.name)
+        handles = [GatewayHandle(start_resident(spec), spec.name) for spec in gateways]
         await ResidentHandle(start_resident(memory), memory.name).ready()
         for role in ROLES:
-            await handle.check(role)
+            await handles[0].check(role, priced=request.budget.usd is not None)
         return WorkerSetup(
             state_dir=str(settings.state_dir),
-            checkpoints="" if settings.store_url else checkpoints(settings).name,
-            gateway=gateway.name,
+            checkpoints=self._store_name(),
+            gateways=tuple(spec.name for spec in gateways),
             memory=memory.name,
             repository=request.repository,
             level=settings.sandbox,
@@ -108,19 +110,27 @@ class House:
             coders=request.limits.parallel_tasks,
         )
 
-    def _gateway(self, brain: Brain) -> ResidentSpec:
+    def _store_name(self) -> str:
+        return "" if self.settings.store_url else checkpoints(self.settings).name
+
+    def _governor(self) -> ResidentSpec:
+        """One for all runs of the store: limits travel with the calls and the requests."""
+        where = (self._store_name(),)
+        return ResidentSpec("governor", f"{DOOR}.governor:open_governor", where, build_id())
+
+    def _gateways(self, brain: Brain, governor: str) -> list[ResidentSpec]:
         if brain.replay:
-            entry, arguments = f"{DOOR}.recorded:open_recorded", (brain.replay,)
-        else:
-            kept = keys.leave(self.address, "model", keys.select(os.environ, "model"))
-            kept = kept or keys.latest(self.settings.state_dir, "model")
-            entry = f"{DOOR}.gateway:open_gateway"
-            arguments = (
-                brain.routes.model_dump_json() if brain.routes else "",
-                str(kept or ""),
-                brain.record,
-            )
-        return ResidentSpec("models", entry, arguments, build_id())
+            entry, replayed = f"{DOOR}.recorded:open_recorded", (brain.replay, governor)
+            return [ResidentSpec("models", entry, replayed, build_id())]
+        kept = keys.leave(self.address, "model", keys.select(os.environ, "model"))
+        kept = kept or keys.latest(self.settings.state_dir, "model")
+        routes = brain.routes.model_dump_json() if brain.routes else ""
+        entry, arguments = f"{DOOR}.gateway:open_gateway", (routes, str(kept or ""), brain.record)
+        replicas = 1 if brain.record else self.settings.gateways
+        return [
+            ResidentSpec("models", entry, (*arguments, governor, number), build_id())
+            for number in range(replicas)
+        ]
 
     def _memory(self) -> ResidentSpec:
         where = (self.settings.memory_location, self.settings.recall_timeout_s)

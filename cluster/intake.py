@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from actors.git.repository import BareRepository
 from actors.git.source import Source, open_source
-from actors.models.routing import Routes, parse_routes
+from actors.models.routing import ROLES, Routes, parse_routes
 from actors.runners.suite import detect
 from cluster.brain import Brain
 from cluster.settings import Settings
@@ -20,7 +20,7 @@ REQUEST_LIMIT = 20_000
 """Characters. A longer request belongs into a file of the repository that the request names."""
 GUIDES = ("AGENTS.md", "CLAUDE.md")
 GUIDE_BYTES = 30_000
-ROLES = ("architect", "coder", "reviewer", "security", "linter")
+RATES = ("requests_per_minute", "tokens_per_minute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,31 @@ def brain_of(order: Order, settings: Settings) -> Brain:
 
 
 def routes_of(settings: Settings) -> Routes:
-    """A route per role, as the settings name the models."""
-    own = {role: settings.model_for(role) for role in ROLES}
-    default = settings.model or next((model for model in own.values() if model), None)
-    named = {"default": default, **{r: m for r, m in own.items() if m and m != default}}
+    """A route per role and difficulty, as the settings name the models."""
+    named: dict[str, object] = {
+        role: model for role in ROLES if (model := settings.model_for(role))
+    }
+    default = settings.model or next(iter(named.values()), None)
+    named = {"default": default, **{r: m for r, m in named.items() if m != default}}
+    tables: dict[str, object] = {
+        role: {"model": model, "api_base": settings.api_base}
+        for role, model in named.items()
+        if model
+    }
     return parse_routes(
-        {role: {"model": m, "api_base": settings.api_base} for role, m in named.items() if m}
+        {
+            name: _with_rates(route, settings)
+            for name, route in {**tables, **settings.routes}.items()
+        }
     )
+
+
+def _with_rates(route: object, settings: Settings) -> object:
+    """A route as a table, with the common rates where it has none of its own."""
+    table = {"model": route} if isinstance(route, str) else route
+    if not isinstance(table, dict):
+        return table
+    return {**{name: getattr(settings, name) for name in RATES}, **table}
 
 
 async def take_in(order: Order, settings: Settings) -> tuple[FeatureRequest, Source]:
@@ -107,6 +125,7 @@ async def take_in(order: Order, settings: Settings) -> tuple[FeatureRequest, Sou
         test_command=settings.test_command,
         setup=settings.preparation(),
         limits=settings.limits,
+        budget=settings.budget,
         policy=settings.policy(),
         workflow=settings.workflow,
     )

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 
 import click
 
+from cluster.budgets import parse_budget
 from cluster.settings import Settings
 from cluster.sources import load_settings, unknown_variables
 from orchestration.errors import MantaError
@@ -45,6 +46,15 @@ running = chained(
     click.option("--model", help="PROVIDER/NAME, for example anthropic/claude-sonnet-4-5."),
     click.option("--api-base", help="URL of an OpenAI-compatible endpoint."),
     click.option("--approve", help="Gates that wait for you: plan, delivery, or both."),
+    click.option("--allow", help="Gates that need not: tests, deletions, or both."),
+    click.option("--budget", help="For the whole run: money, tokens, time, such as 5usd,3Mtok,2h."),
+    click.option(
+        "--rule",
+        "tool_rules",
+        multiple=True,
+        metavar="RULE",
+        help="allow, ask or deny TOOL [PATTERN], such as 'ask run *curl*'. Several times.",
+    ),
     click.option("--sandbox", help="local, container, e2b, daytona, or none: a bare process."),
     click.option("--workflow", help="A delivery of your own, MODULE:FUNCTION."),
     click.option("--test-command", help="Overrides the detected test runner."),
@@ -55,7 +65,7 @@ running = chained(
 )
 SETTING_FLAGS = (
     *("address", "model", "api_base", "approve", "sandbox", "workflow", "test_command"),
-    *("setup", "setup_egress"),
+    *("setup", "setup_egress", "allow"),
 )
 
 
@@ -66,6 +76,10 @@ def settings_from(options: dict[str, Any], repository: str | None = None) -> Set
         UsageError: something in them is unknown or wrong; says where.
     """
     flags = {name: options.get(name) for name in SETTING_FLAGS}
+    if options.get("budget"):
+        flags["budget"] = parse_budget(options["budget"]).model_dump(exclude_none=True)
+    if options.get("tool_rules"):
+        flags["tool_rules"] = list(options["tool_rules"])
     if options.get("state_dir"):
         flags["state_dir"] = options["state_dir"].absolute()
     for name, meant in unknown_variables(os.environ).items():

@@ -2,19 +2,27 @@
 
 from pathlib import Path
 
+from actors.handles import GovernorHandle
 from actors.models.gateway import ModelGateway
 from actors.models.litellm import LitellmGateway
 from actors.models.recording import RecordingGateway
 from actors.models.routing import Routes
 from cluster import keys as kept_keys
+from cluster.finding import find
 
 
-async def open_gateway(routes: str, keys: str, record: str) -> ModelGateway:
+async def open_gateway(
+    routes: str, keys: str, record: str, governor: str, number: int
+) -> ModelGateway:
     """litellm with `routes` (JSON); keys from this node's environment or the file `keys`.
 
-    With `record`, every reply is appended to that file.
+    Every call asks the actor `governor` first. With `record`, every reply is appended to that
+    file. `number` tells replicas apart.
     """
+    del number
     if keys:
         kept_keys.adopt(Path(keys))
-    gateway = LitellmGateway(Routes.model_validate_json(routes))
+    gateway = LitellmGateway(
+        Routes.model_validate_json(routes), governor=GovernorHandle(find(governor), governor)
+    )
     return RecordingGateway(gateway, Path(record)) if record else gateway

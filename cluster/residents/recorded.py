@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+from actors.handles import GovernorHandle
+from actors.models.governed import GovernedGateway
+from actors.models.governor import Lane
 from actors.models.recording import read_recording
 from actors.models.scripted import ScriptedGateway
+from cluster.finding import find
 
 
-async def open_recorded(recording: str) -> ScriptedGateway:
-    """The replies of a recording file."""
-    return ScriptedGateway(read_recording(Path(recording)))
+async def open_recorded(recording: str, governor: str) -> GovernedGateway:
+    """The replies of a recording file; what they cost then counts in the run's budget."""
+    gateway = ScriptedGateway(read_recording(Path(recording)))
+    return GovernedGateway(gateway, GovernorHandle(find(governor), governor), Lane("recording"))
