@@ -2,6 +2,8 @@
 
 from pydantic import Field
 
+from orchestration.approval import ApprovalPolicy
+from orchestration.errors import MantaError
 from orchestration.ids import BlobId, CommitId
 from orchestration.messages import CodeTask, Dossier, FileChange, Frozen, Limits, TreeRef
 from orchestration.proof import TestReport
@@ -14,6 +16,7 @@ class Brief(Frozen):
     repository: str
     guidance: str
     limits: Limits
+    policy: ApprovalPolicy = ApprovalPolicy()
     test_command: str | None = None
 
 
@@ -100,3 +103,7 @@ class Handed(Frozen):
     bundle: BlobId
     title: str
     notes: str = ""
+
+
+class PersonNeededError(MantaError):
+    """A player goes on once a person has answered. `details`: (the suspension, as JSON)."""

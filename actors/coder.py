@@ -9,8 +9,8 @@ from actors.briefs import listed, others_text, told
 from actors.player import Player, Task
 from actors.sandbox.protocol import Sandbox
 from actors.tools.kits import coding_tools
-from orchestration.gates import is_test_path
 from orchestration.ids import BlobId, CommitId, StepGrant
+from orchestration.kinds import is_test_path
 from orchestration.messages import Frozen, TreeRef
 
 PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
@@ -56,7 +56,8 @@ class Coder(Player):
             grant, start, base=None, task=job.task.id, role=self.role, **rival
         )
         conflicts = await merge_upstream(sandbox, job.upstream) if job.upstream else ()
-        task = Task(PROMPT, task_text(job, phase, conflicts), Written)
+        text = task_text(job, phase, conflicts)
+        task = Task(PROMPT, text, Written, job.task.difficulty)
         written = await self.think(coding_tools, sandbox, task, job.brief, grant)
         commit, bundle = await sandbox.git_export(job.tree.commit, message=written.title)
         blob = await hands.journal.put_blob(bundle) if commit else BlobId("")

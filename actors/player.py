@@ -8,15 +8,19 @@ from pydantic import BaseModel
 
 from actors.agent.agent import Agent, AgentLimits
 from actors.agent.loop import run_agent
-from actors.assignments import Brief
+from actors.assignments import Brief, PersonNeededError
 from actors.hands import Hands, Setup
 from actors.models.gateway import Role
 from actors.sandbox.protocol import Sandbox
+from actors.tools.approvals import PolicyPermission
 from actors.tools.archive import Archive
 from actors.tools.recall import Recaller
 from actors.tools.tool import Toolset
+from actors.tools.wrappers import ApprovalRequiredToolset
 from orchestration.errors import InfrastructureError
 from orchestration.ids import StepGrant
+from orchestration.messages import Difficulty
+from orchestration.workflow.step import Suspend
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -31,6 +35,7 @@ class Task(Generic[A]):
     instructions: str
     text: str
     answer: type[A]
+    difficulty: Difficulty = "normal"
 
 
 class Player:
@@ -63,12 +68,15 @@ class Player:
         """Let an agent work until it answers; continues where an earlier attempt stopped."""
         hands, limits = self.hands, brief.limits
         archive = Archive(hands.journal, grant.run_id, grant.step_key)
+        permission = PolicyPermission(brief.policy, hands.journal, grant, who=hands.name)
+        toolset = tools(sandbox, archive, hands.recaller)
         agent = Agent(
             id=self.role,
             name=hands.name,
             role=self.role,
             instructions=task.instructions,
-            toolset=tools(sandbox, archive, hands.recaller),
+            difficulty=task.difficulty,
+            toolset=ApprovalRequiredToolset(toolset, permission),
             answer=task.answer,
             limits=AgentLimits(
                 turns=limits.turns,
@@ -88,6 +96,13 @@ class Player:
                 clock=hands.clock,
                 note=lambda text: hands.note(grant, text),
             )
+        except Suspend as asked:
+            # Not an exception to Ray, and so no answer to whoever called from another process.
+            raise PersonNeededError(
+                f"{hands.name} waits for a person",
+                f"see `manta show {grant.run_id}`",
+                asked.suspension.model_dump_json(),
+            ) from None
         finally:
             await agent.toolset.close()
 

@@ -1,16 +1,32 @@
 """The players as a team sees them: plain objects in tests, typed handles on Ray."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import wraps
+from hashlib import sha256
+from typing import Any, Protocol, TypeVar, cast
 
-from actors.assignments import ChallengeJob, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
+from actors.assignments import (
+    ChallengeJob,
+    CodeJob,
+    ExamineJob,
+    Handed,
+    PersonNeededError,
+    PlanJob,
+    VerifyJob,
+)
 from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
+from actors.models.budget import RunBudgetError
+from actors.models.ledger import BUDGET
 from actors.pool import Pool
+from orchestration.approval import ApprovalRequest
 from orchestration.ids import StepGrant
 from orchestration.messages import Plan
 from orchestration.proof import Review, TestReport
 from orchestration.strength import Strength
+from orchestration.workflow.step import StepContext, Suspension
+
+V = TypeVar("V", bound=Callable[..., Awaitable[Any]])
 
 
 class ArchitectPort(Protocol):
@@ -67,3 +83,28 @@ class Pools:
     async def close(self) -> None:
         for pool in (self.architects, self.coders, self.reviewers, self.analysts):
             await pool.close()
+
+
+def asks(verb: V) -> V:
+    """A crew verb whose player may need a person: the step is suspended, and run again after."""
+
+    @wraps(verb)
+    async def asking(crew: object, value: object, ctx: StepContext, /) -> Any:
+        try:
+            return await verb(crew, value, ctx)
+        except PersonNeededError as error:
+            ctx.suspend(Suspension.model_validate_json(str(error.details[0])))
+        except RunBudgetError as error:
+            ctx.suspend(budget_question(error, ctx.grant))
+
+    return cast("V", asking)
+
+
+def budget_question(error: RunBudgetError, grant: StepGrant) -> Suspension:
+    """Whether the run may spend more. Each agent that finds nothing left asks for itself."""
+    digest = sha256(f"{grant.step_key} {error.what}".encode()).hexdigest()
+    request = ApprovalRequest(
+        gate="budget", title="The run's budget is spent.", body=str(error), digest=digest
+    )
+    label = f"{BUDGET}-{sha256(grant.step_key.encode()).hexdigest()[:6]}"
+    return Suspension(label=label, payload=request.model_dump_json())

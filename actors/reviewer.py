@@ -83,7 +83,7 @@ class Reviewer(Player):
         sandbox = await self.hands.workspace(
             grant, job.tree, base=job.base, task=job.task.id, role=self.role
         )
-        task = Task(PROMPT, examine_text(job), Judgement)
+        task = Task(PROMPT, examine_text(job), Judgement, job.task.difficulty)
         judgement = await self.think(judging_tools, sandbox, task, job.brief, grant)
         await sandbox.terminate()
         return judgement.signed(self.role)

@@ -32,7 +32,7 @@ class SecurityAnalyst(Player):
         found = await scan(sandbox, changes=job.changes, added=job.added)
         scanned = listed([f.sentence() for f in found]) or "Nothing."
         text = f"{examine_text(job)}\n\n# What the scanners found\n\n{SCANNERS}\n\n{scanned}"
-        task = Task(PROMPT, text, Judgement)
+        task = Task(PROMPT, text, Judgement, job.task.difficulty)
         judgement = await self.think(judging_tools, sandbox, task, job.brief, grant)
         await sandbox.terminate()
         certain = [f for f in found if f.severity.rank >= CERTAIN.rank]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from actors.assignments import Brief, ChallengeJob, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
 from actors.evidence import evidence_of, lesson_of, summary_of
 from actors.memory import SourceFile
-from actors.ports import MemoryPort, Pools
+from actors.ports import MemoryPort, Pools, asks
 from actors.run_repository import RunRepository
 from actors.tools.text import neutralise
 from orchestration.errors import MantaError, NotFoundError
@@ -67,6 +67,7 @@ class Team:
             repository=request.repository,
             guidance=request.guidance,
             limits=request.limits,
+            policy=request.policy,
             test_command=request.test_command,
         )
         self._head = head
@@ -86,6 +87,7 @@ class Team:
         await ctx.note(report.note or f"memory: {len(report.found)} pieces recalled")
         return report.found
 
+    @asks
     async def plan(self, dossier: Dossier, ctx: StepContext, /) -> Plan:
         async with self.pools.architects.lease() as architect:
             return await architect.plan(PlanJob(brief=self.brief, dossier=dossier), ctx.grant)
@@ -95,6 +97,7 @@ class Team:
     async def begin(self, assigned: Assigned, ctx: StepContext, /) -> Work:
         return Work(**dict(assigned), base=self._head)
 
+    @asks
     async def write_test(self, work: Work, ctx: StepContext, /) -> Patch:
         job = CodeJob(
             brief=self.brief,
@@ -109,6 +112,7 @@ class Team:
             handed = await coder.write_test(job, ctx.grant)
         return await self._patch(work, work.base, handed)
 
+    @asks
     async def write_code(self, work: Work, ctx: StepContext, /) -> Patch:
         """On top of the test, or of the last round's code; with what was merged meanwhile."""
         started = work.patch or work.test
@@ -185,11 +189,13 @@ class Team:
         async with self.pools.reviewers.lease() as reviewer:
             return await reviewer.challenge(job, ctx.grant)
 
+    @asks
     async def review(self, work: Work, ctx: StepContext, /) -> Review:
         job = await self._examine(work)
         async with self.pools.reviewers.lease() as reviewer:
             return await reviewer.review(job, ctx.grant)
 
+    @asks
     async def audit(self, work: Work, ctx: StepContext, /) -> Review:
         job = await self._examine(work)
         async with self.pools.analysts.lease() as analyst:

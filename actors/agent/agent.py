@@ -13,6 +13,7 @@ from actors.models.gateway import Role
 from actors.tools.schema import parameters
 from actors.tools.tool import ToolDefinition, Toolset
 from actors.tools.toolset import descriptions
+from orchestration.messages import Difficulty
 
 A = TypeVar("A", bound=BaseModel)
 FINISH = "finish"
@@ -49,6 +50,8 @@ class Agent(Generic[A]):
     answer: type[A]
     """What the agent must hand in. Its JSON schema becomes the parameters of `finish`."""
     limits: AgentLimits = AgentLimits()
+    difficulty: Difficulty = "normal"
+    """Of the task at hand; decides which model thinks."""
     processors: tuple[ContextProcessor, ...] = (ToolCallFilter(), TokenLimiter())
 
 

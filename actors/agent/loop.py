@@ -58,14 +58,15 @@ async def run_agent(
         note: told what people may want to know.
 
     Raises:
-        BudgetExceededError: turns, tokens, money or time are used up.
+        BudgetExceededError: turns, tokens, money or time are used up, its own or the run's.
+        Suspend: a person has to allow a call; the answers before it are kept.
         AgentFailedError: the agent is stuck, or talks without ever acting.
         ContextOverflowError: what must be shown does not fit the context.
         SandboxLostError: the ground gave way; no model is told.
     """
     tools = [*await agent.toolset.definitions(), finish_definition(agent.answer)]
     forms = tuple(tool_form(definition) for definition in tools)
-    window = _window(agent, tools, await gateway.context_tokens(agent.role))
+    window = _window(agent, tools, await gateway.context_tokens(agent.role, agent.difficulty))
     guards, started = standard_guards(agent.limits, window.limit), clock.now()
     transcript = await Transcript.load(
         journal,
@@ -86,8 +87,12 @@ async def run_agent(
                 turn=turn,
                 messages=transcript.window.messages(transcript.tail),
                 tools=forms,
+                difficulty=agent.difficulty,
             )
-            await transcript.append_reply(await gateway.complete(request))
+            reply = await gateway.complete(request)
+            await transcript.append_reply(reply)
+            if reply.notice:
+                await note(reply.notice)
         await gateway.acknowledge(transcript.key)
         results = await _answer_calls(agent, transcript)
         transcript.see(results)
