@@ -9,8 +9,8 @@ from pathlib import Path
 from actors.git.records import FileEntry
 from actors.git.repository import BareRepository
 from actors.tools.text import neutralise
-from orchestration import gates
 from orchestration.ids import CommitId
+from orchestration.kinds import has_runner_section, is_test_path, runner_section
 from orchestration.messages import FileChange, Patch, TreeRef
 from orchestration.workflow.journal import Journal
 
@@ -60,7 +60,7 @@ class RunRepository:
     async def present(self, tree: TreeRef, paths: Sequence[str], *, tests: bool) -> dict[str, str]:
         """Those of the paths that exist as plain files and are tests, or are none."""
         there = {f.path for f in await self.files(tree) if f.mode.startswith("100")}
-        wanted = [p for p in paths if p in there and gates.is_test_path(p) is tests]
+        wanted = [p for p in paths if p in there and is_test_path(p) is tests]
         return {path: await self.text(tree.commit, path) for path in wanted}
 
     async def diff(self, base: TreeRef, tree: TreeRef) -> str:
@@ -125,11 +125,11 @@ class RunRepository:
         self, base: TreeRef, tree: TreeRef, changes: Sequence[FileChange]
     ) -> tuple[str, ...]:
         changed: list[str] = []
-        for change in (c for c in changes if gates.has_runner_section(c.path)):
+        for change in (c for c in changes if has_runner_section(c.path)):
             path = change.path
             before = "" if change.status == "A" else await self.text(base.commit, path)
             after = "" if change.status == "D" else await self.text(tree.commit, path)
-            if gates.runner_section(path, before) != gates.runner_section(path, after):
+            if runner_section(path, before) != runner_section(path, after):
                 changed.append(path)
         return tuple(changed)
 

@@ -11,89 +11,16 @@ They judge git objects and test reports only, never what an agent says. Each rea
 sentence that names the file or the test; a coder reads it word for word.
 """
 
-import configparser
-import json
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 
+from orchestration.kinds import is_runner_config, is_test_path, stands_for_runner
 from orchestration.messages import FileChange, Patch
 from orchestration.proof import Outcome, Review, Severity, TestCase, TestReport, Verdict
 from orchestration.strength import Strength
 
 MAX_REASONS = 20
 FAILING = (Outcome.FAILED, Outcome.ERROR)
-
-# --- what kind of file a path is ---------------------------------------------------------------
-
-_TEST_FOLDERS = {"tests", "__tests__", "__snapshots__", "testdata"}
-_TEST_ROOTS = {"test", "spec", "e2e"}
-_TEST_NAME = re.compile(
-    r"test_.*\.py|.*_tests?\.py|tests\.py|.*\.(test|spec)\.[cm]?[jt]sx?|.*_test\.go|.*_spec\.rb"
-    r"|.*Tests?\.(java|kt|cs)"
-)
-_RUNNER_NAME = re.compile(
-    r"conftest\.py|\.?pytest\.(ini|toml)|(sitecustom|usercustom)ize\.py|.*\.pth|\.mocharc\..*"
-    r"|(jest|vitest|playwright|karma)\.(config|conf|workspace|setup)\..*|nextest\.toml"
-)
-_RUNNER_MODULE = re.compile(
-    r"(src/)?(_?pytest|pluggy|iniconfig|unittest|junitxml|xdist)(\.py|/__init__\.py)"
-)
-_SHARED_SETTINGS = {"pyproject.toml", "setup.cfg", "tox.ini", "package.json"}
-
-
-def is_test_path(path: str) -> bool:
-    """Whether a file holds tests, or data and helpers that only tests use."""
-    pure = PurePosixPath(path)
-    folders = pure.parts[:-1]
-    return bool(
-        _TEST_NAME.fullmatch(pure.name)
-        or _TEST_FOLDERS & set(folders)
-        or (folders and folders[0] in _TEST_ROOTS)
-    )
-
-
-def is_runner_config(path: str) -> bool:
-    """Whether a file decides how tests run: nobody may change it on the way from red to green."""
-    pure = PurePosixPath(path)
-    return bool(_RUNNER_NAME.fullmatch(pure.name)) or path.endswith(".cargo/config.toml")
-
-
-def has_runner_section(path: str) -> bool:
-    """Whether the file may hold runner settings among others; compare `runner_section` of both."""
-    return PurePosixPath(path).name in _SHARED_SETTINGS
-
-
-def runner_section(path: str, text: str) -> str:
-    """The part of a shared settings file that decides how tests run, in one canonical form.
-
-    A file that is not there has the section of an empty one (`text` is ""). One that cannot be
-    read is its own section, so that any change of it shows.
-    """
-    name = PurePosixPath(path).name
-    try:
-        if name == "pyproject.toml":
-            section: object = _toml_section(tomllib.loads(text))
-        elif name == "package.json":
-            content = json.loads(text or "{}")
-            keys = ("jest", "vitest", "mocha", "ava", "type", "imports")
-            script = (content.get("scripts") or {}).get("test")
-            section = {key: content[key] for key in keys if key in content} | {"test": script}
-        else:
-            parser = configparser.RawConfigParser(strict=False)
-            parser.read_string(text)
-            names = [name for name in parser.sections() if "pytest" in name]
-            section = {name: dict(parser.items(name)) for name in sorted(names)}
-    except (ValueError, AttributeError, TypeError, configparser.Error):
-        return text
-    return json.dumps(section, sort_keys=True, default=str)
-
-
-def _toml_section(content: dict[str, dict[str, object]]) -> dict[str, object]:
-    plugins = content.get("project", {}).get("entry-points")
-    return {"pytest": content.get("tool", {}).get("pytest"), "plugins": plugins}
-
 
 # --- gates -------------------------------------------------------------------------------------
 
@@ -262,7 +189,11 @@ _MISSING_NAME = re.compile(
 )
 _MISSING_TEXT = re.compile(
     r"Cannot find module|ERR_MODULE_NOT_FOUND|does not provide an export|^ReferenceError:"
-    r"|undefined: |cannot find (function|type|value|module)|unresolved import",
+    r"|Failed to (resolve import|load url)|error TS2(304|305|307|339|551|724)"  # TypeScript
+    r"|undefined: |has no field or method |undefined \(type "  # Go
+    r"|(too many|not enough) arguments in call"
+    r"|cannot find [\w, ]+ `|unresolved import|no (method|function|field|variant|associated item)\b.* named"
+    r"|no `\w+` (in|field)|this (function|method) takes \d+ argument",  # Rust
     re.MULTILINE,
 )
 _FIXTURE = re.compile(r"fixture '?[\w.]+'? not found")
@@ -369,8 +300,8 @@ def _unsound(before: TestReport, after: TestReport) -> Iterator[str]:
 
 def _steers_runner(change: FileChange) -> bool:
     """Runner settings, or a new module that would be imported instead of the runner's own."""
-    return is_runner_config(change.path) or bool(
-        change.status == "A" and _RUNNER_MODULE.fullmatch(change.path)
+    return is_runner_config(change.path) or (
+        change.status == "A" and stands_for_runner(change.path)
     )
 
 

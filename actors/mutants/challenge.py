@@ -6,7 +6,7 @@ from typing import Protocol
 from actors.mutants.languages import tongue_of
 from actors.mutants.making import mutants, mutated
 from orchestration.errors import InfrastructureError
-from orchestration.gates import is_test_path
+from orchestration.kinds import is_test_path
 from orchestration.messages import FileChange
 from orchestration.proof import Outcome, TestReport
 from orchestration.strength import Fate, Mutant, Strength, Trial

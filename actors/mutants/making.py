@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from actors.mutants.faults import FAULTS, Edit
 from actors.mutants.languages import Tongue, tongue_of
-from orchestration.gates import is_runner_config, is_test_path
+from orchestration.kinds import is_runner_config, is_test_path
 from orchestration.strength import Mutant
 
 MAX_SOURCE = 400_000

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from pydantic import BaseModel, ValidationError
 
 from actors.scanners.place import AddedLines, Place, Ran, did_not_run
-from orchestration.gates import is_test_path
+from orchestration.kinds import is_test_path
 from orchestration.proof import Finding, Severity
 
 NAME = "bandit"

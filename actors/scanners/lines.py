@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from actors.scanners.place import AddedLines
-from orchestration.gates import is_test_path
+from orchestration.kinds import is_test_path
 from orchestration.proof import Finding, Severity
 
 _PYTHON = {".py", ".pyi", ".pyx"}

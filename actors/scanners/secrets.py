@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import TypeAdapter, ValidationError
 
 from actors.scanners.place import AddedLines, Place, did_not_run
-from orchestration.gates import is_test_path
+from orchestration.kinds import is_test_path
 from orchestration.proof import Finding, Severity
 
 NAME = "detect-secrets"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from orchestration.gates import is_runner_config
+from orchestration.kinds import is_runner_config
 from orchestration.messages import FileChange
 from orchestration.proof import Finding, Severity
 

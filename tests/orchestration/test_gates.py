@@ -11,15 +11,17 @@ from orchestration.gates import (
     contradiction,
     freeze,
     green_gate,
-    has_runner_section,
-    is_runner_config,
-    is_test_path,
     keep_gate,
     red_gate,
     review_gate,
-    runner_section,
 )
 from orchestration.ids import CommitId
+from orchestration.kinds import (
+    has_runner_section,
+    is_runner_config,
+    is_test_path,
+    runner_section,
+)
 from orchestration.messages import FileChange, Patch, TreeRef
 from orchestration.proof import Finding, Outcome, Review, Severity, TestCase, TestReport, Verdict
 

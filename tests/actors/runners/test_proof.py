@@ -10,8 +10,9 @@ import pytest
 from actors.git.repository import BareRepository
 from actors.runners.suite import run_suite
 from actors.sandbox.protocol import Sandbox
-from orchestration.gates import freeze, green_gate, has_runner_section, red_gate, runner_section
+from orchestration.gates import freeze, green_gate, red_gate
 from orchestration.ids import CommitId
+from orchestration.kinds import has_runner_section, runner_section
 from orchestration.messages import Patch, TreeRef
 from orchestration.proof import TestReport, Verdict
 from tests.actors.git.checkout import Checkout
