@@ -11,6 +11,12 @@ from orchestration.messages import Plan
 
 PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
 
+WANTED = "# What the person wants changed\n\nPlan anew, heeding every word:"
+UNDONE = """# What could not be built
+
+Plan only what is missing, another way: smaller, in another order, or without what proved
+impossible:"""
+
 
 class Architect(Player):
     """Plans with read-only tools, in a sandbox of its own that is kept until the plan stands."""
@@ -37,10 +43,8 @@ def plan_task(job: PlanJob) -> str:
             if dossier.plan
             else ""
         )
-        parts.append(
-            "# What the person wants changed\n\nPlan anew, heeding every word:\n"
-            f"{listed(dossier.notes)}{before}"
-        )
+        heading = UNDONE if dossier.undone else WANTED
+        parts.append(f"{heading}\n{listed(dossier.notes)}{before}")
     parts.append("# Your part\n\nPlan the tasks, then call `finish`.")
     if dossier.recalled:
         parts.append(recalled_text(dossier.recalled))

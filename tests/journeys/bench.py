@@ -155,7 +155,7 @@ class Bench:
             text=text,
             repository=source.name,
             base=base,
-            limits=Limits(**limits),
+            limits=Limits(**({"mutants": 0, "base_runs": 1, "replans": 0} | limits)),
             policy=ApprovalPolicy(gates=dict.fromkeys(asked, Rule.ASK)),
         )
 

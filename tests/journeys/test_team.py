@@ -128,7 +128,7 @@ async def test_code_that_touches_a_frozen_test_never_passes(tmp_path: Path) -> N
     assert outcome.status is RunStatus.FAILED
     assert outcome.error is not None
     assert (outcome.error.name, outcome.error.exit_code) == ("CircuitBreakerOpen", 4)
-    assert "tests/test_red.py" in (outcome.error.result or "")
+    assert "tests/test_red.py" in outcome.error.what
 
 
 async def test_a_blocking_finding_goes_to_the_coder_and_is_looked_at_again(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ async def test_a_blocking_finding_goes_to_the_coder_and_is_looked_at_again(tmp_p
     def mind(request: ModelRequest) -> ModelReply:
         if request.role == "reviewer" and "green#1" in request.conversation:
             return finish(approved=False, summary="No.", findings=[finding])
-        if "green#2/write_code" in request.conversation and request.turn == 1:
+        if "green#2/attempt[1]/write_code" in request.conversation and request.turn == 1:
             assert "[reviewer, high] wordkit/red.py:5: Shouts." in str(request.messages[1])
             return says(
                 (
