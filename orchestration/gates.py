@@ -192,8 +192,9 @@ _MISSING_TEXT = re.compile(
     r"|Failed to (resolve import|load url)|error TS2(304|305|307|339|551|724)"  # TypeScript
     r"|undefined: |has no field or method |undefined \(type "  # Go
     r"|(too many|not enough) arguments in call"
-    r"|cannot find [\w, ]+ `|unresolved import|no (method|function|field|variant|associated item)\b.* named"
-    r"|no `\w+` (in|field)|this (function|method) takes \d+ argument",  # Rust
+    r"|cannot find [\w, ]+ `|unresolved import"  # Rust
+    r"|no (method|function|field|variant|associated item)\b.* named"
+    r"|no `\w+` (in|field)|this (function|method) takes \d+ argument",
     re.MULTILINE,
 )
 _FIXTURE = re.compile(r"fixture '?[\w.]+'? not found")
