@@ -1,16 +1,24 @@
 """The supervisor: drives one run's workflow over the run's team, and leaves when it may."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from actors.ports import MemoryPort, Pools
 from actors.run_repository import RunRepository
-from actors.sandbox.protocol import SandboxProvider
+from actors.sandbox.keeping import rest, sweep_orphans
+from actors.sandbox.protocol import SandboxProvider, Suspended
 from actors.team import Team, head_of
 from orchestration.clock import Clock
-from orchestration.errors import NotFoundError, RunOwnedError, WorkerLostError
+from orchestration.errors import (
+    GroundError,
+    MantaError,
+    NotFoundError,
+    RunOwnedError,
+    WorkerLostError,
+)
 from orchestration.ids import RunId
 from orchestration.messages import FeatureRequest
 from orchestration.stories import played, request_of
@@ -19,10 +27,11 @@ from orchestration.workflow.journal import Journal, RunStatus
 from orchestration.workflow.outcome import RunOutcome
 from orchestration.workflow.retry import Retry
 
-PLAYERS_DIE = Retry(attempts=6, delay_s=0.2, on=(WorkerLostError,))
-"""A player's death is worth another attempt on another one; what it journaled is kept."""
+PLAYERS_DIE = Retry(attempts=6, delay_s=0.2, on=(WorkerLostError, GroundError))
+"""A player's death, or its sandbox's, is worth another attempt; what it journaled is kept."""
 POLL_S = 0.05
 TITLE = 80
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -36,6 +45,8 @@ class Stage:
     repositories: Path
     """Directory of bare repositories, one per run."""
     clock: Clock
+    suspended: Suspended = "keep"
+    """What becomes of the sandboxes while the run waits for a person."""
 
     async def close(self) -> None:
         await self.pools.close()
@@ -98,10 +109,12 @@ class Supervisor:
 
     async def _drive(self, request: FeatureRequest | None, take_over: bool) -> RunOutcome:
         stage = await self._setup.stage(self.run_id)
+        clearing: asyncio.Task[None] | None = None
         try:
             self._journal = stage.journal
             begun = request is None
             request = request or await request_of(stage.journal, self.run_id)
+            clearing = asyncio.create_task(_clear(stage))
             team = await assemble(stage, request)
             workflow = played(request.workflow, team, request.limits, PLAYERS_DIE)
             engine = Engine(stage.journal, owner=self.owner, clock=stage.clock)
@@ -112,10 +125,24 @@ class Supervisor:
                 outcome = await engine.start(workflow, request, run_id=self.run_id, title=title)
             if outcome.status.ended:
                 await stage.sandboxes.sweep({"run": self.run_id})
+            elif outcome.status is RunStatus.SUSPENDED:
+                await rest(stage.sandboxes, self.run_id, stage.suspended)
             return outcome
         finally:
             self._journal = None
+            if clearing:
+                clearing.cancel()
+                await asyncio.wait([clearing])
             await stage.close()
+
+
+async def _clear(stage: Stage) -> None:
+    """End the sandboxes that earlier runs have left behind; a failure to is not this run's."""
+    try:
+        for ref in await sweep_orphans(stage.sandboxes, stage.journal):
+            _log.info("ended sandbox %s of run %s", ref.id, ref.labels.get("run"))
+    except MantaError as error:
+        _log.warning("orphaned sandboxes are not swept: %s", error)
 
 
 async def assemble(stage: Stage, request: FeatureRequest) -> Team:

@@ -108,6 +108,10 @@ class House:
             level=settings.sandbox,
             toolchains=tuple(str(path) for path in settings.toolchains),
             coders=request.limits.parallel_tasks,
+            image=settings.sandbox_image,
+            needs=settings.sandbox_needs,
+            suspended=settings.suspended_sandboxes,
+            setup=request.setup,
         )
 
     def _store_name(self) -> str:

@@ -7,12 +7,13 @@ from actors.handles import GatewayHandle, MemoryHandle
 from actors.hands import Hands
 from actors.models.spread import SpreadGateway
 from actors.sandbox.opening import open_provider
-from actors.sandbox.protocol import Level, SandboxProvider
+from actors.sandbox.protocol import Level, SandboxProvider, Suspended
 from actors.spawn import open_pools
 from actors.supervisor import Stage
 from cluster.finding import find, find_journal
 from orchestration.clock import SystemClock
 from orchestration.ids import RunId
+from orchestration.messages import Preparation
 from orchestration.workflow.journal import Journal
 
 
@@ -31,6 +32,10 @@ class WorkerSetup:
     level: Level
     toolchains: tuple[str, ...]
     coders: int = 4
+    image: str = ""
+    needs: tuple[str, ...] = ()
+    suspended: Suspended = "pause"
+    setup: Preparation | None = None
 
     async def hands(self, name: str) -> Hands:
         """What a player works with."""
@@ -42,6 +47,7 @@ class WorkerSetup:
             recaller=MemoryHandle(find(self.memory), self.memory).recaller(self.repository),
             clock=SystemClock(),
             toolchains=self.toolchains,
+            setup=self.setup,
         )
 
     async def stage(self, run_id: RunId) -> Stage:
@@ -51,6 +57,7 @@ class WorkerSetup:
             pools=open_pools(run_id, self, coders=self.coders, reviewers=self.coders),
             memory=MemoryHandle(find(self.memory), self.memory),
             sandboxes=await self.provider(),
+            suspended=self.suspended,
             repositories=Path(self.state_dir) / "repositories",
             clock=SystemClock(),
         )
@@ -62,5 +69,9 @@ class WorkerSetup:
     async def provider(self) -> SandboxProvider:
         """Sandboxes of the level asked for, or an error; never a weaker level."""
         return await open_provider(
-            self.level, Path(self.state_dir) / "sandboxes", toolchains=self.toolchains
+            self.level,
+            Path(self.state_dir) / "sandboxes",
+            toolchains=self.toolchains,
+            image=self.image,
+            needs=self.needs,
         )

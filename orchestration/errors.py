@@ -17,6 +17,7 @@
         ├── RunOwnedError           somebody else drives this run
         ├── ConflictError           a first writer won (decision, definition)
         ├── StoreError              the checkpoint store is away, full, torn or newer
+        ├── GroundError             what a step stands on is away or gone: the run can be resumed
         ├── WorkerLostError         a player's process died
         ├── ModelError              the provider failed for good
         │   └── ReplayDivergedError the conversation left its recording
@@ -116,6 +117,11 @@ class ConflictError(InfrastructureError):
 
 class StoreError(InfrastructureError):
     """The checkpoint store is away, full, torn or of a newer version."""
+
+
+class GroundError(InfrastructureError):
+    """What a step stands on is away, full or gone. Where another attempt does not help, the run
+    stays as it is, to be resumed: nothing was wrong with the work."""
 
 
 class WorkerLostError(InfrastructureError):

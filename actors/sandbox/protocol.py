@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from orchestration.errors import InfrastructureError, UsageError
+from orchestration.errors import GroundError, InfrastructureError, UsageError
 
 Level = Literal["local", "container", "e2b", "daytona", "none", "in-memory"]
 Ended = Literal["exited", "signaled", "timeout", "oom", "output_limit", "cancelled", "lost"]
@@ -22,11 +22,11 @@ class SandboxError(InfrastructureError):
     """Base of what a sandbox or its provider raises; nothing of a vendor's SDK leaks out."""
 
 
-class SandboxLostError(SandboxError):
+class SandboxLostError(SandboxError, GroundError):
     """The sandbox is gone for good. Ends an agent's loop; never shown to a model."""
 
 
-class SandboxUnavailableError(SandboxError):
+class SandboxUnavailableError(SandboxError, GroundError):
     """Try again later: the provider is away, or the sandbox is paused."""
 
 
@@ -38,7 +38,7 @@ class QuotaExceededError(SandboxUnavailableError):
     """The account's, or this machine's, share of sandboxes is used up."""
 
 
-class SandboxAuthError(SandboxError):
+class SandboxAuthError(SandboxError, GroundError):
     """The provider refuses the key. Trying again with the same one is useless."""
 
 

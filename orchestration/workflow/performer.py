@@ -7,6 +7,7 @@ from typing import Any
 from orchestration.clock import Clock
 from orchestration.errors import (
     BudgetExceededError,
+    GroundError,
     StaleOwnerError,
     StepFailedError,
     StoreError,
@@ -121,6 +122,9 @@ class Performer:
         except (StoreError, StaleOwnerError) as error:
             # The ground gave way, not the step: the run stays as it is, to be resumed.
             return Lost(error)
+        except GroundError as error:
+            again = node.retry.allows(error, command.attempt)
+            return self._raised(key, error) if again else Lost(error)
         except Exception as error:  # noqa: BLE001 - the door to users' steps
             return self._raised(key, error)
         except (Suspend, Bail, BaseExceptionGroup) as signal:
