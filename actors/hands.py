@@ -1,16 +1,20 @@
 """What a player works with. Opened once in its process; holds only that process's secrets."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pydantic import TypeAdapter
 
 from actors.models.gateway import ModelGateway
-from actors.sandbox.opening import connect_or_create
+from actors.sandbox.opening import find_again, require
+from actors.sandbox.preparing import prepare, run_setup
 from actors.sandbox.protocol import (
     Sandbox,
+    SandboxError,
     SandboxLimits,
     SandboxProvider,
     SandboxRef,
@@ -18,8 +22,9 @@ from actors.sandbox.protocol import (
 )
 from actors.tools.recall import Recaller
 from orchestration.clock import Clock
-from orchestration.ids import BlobId, CommitId, StepGrant
-from orchestration.messages import TreeRef
+from orchestration.errors import NotFoundError
+from orchestration.ids import BlobId, CommitId, RunId, StepGrant, StepKey
+from orchestration.messages import Preparation, TreeRef
 from orchestration.workflow.journal import Journal, NewRecord, RecordKind
 
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
@@ -45,6 +50,9 @@ class Hands:
     clock: Clock
     toolchains: tuple[str, ...] = ()
     limits: SandboxLimits = field(default_factory=SandboxLimits)
+    setup: Preparation | None = None
+    """How this run's workspaces are made ready before anybody works in them."""
+    _preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _bundles: OrderedDict[BlobId, bytes] = field(default_factory=OrderedDict[BlobId, bytes])
 
     async def workspace(
@@ -59,16 +67,79 @@ class Hands:
         spec = SandboxSpec(
             labels=wanted, env=ENVIRONMENT, toolchains=self.toolchains, limits=self.limits
         )
-        before = await self._prepared(grant)
-        sandbox = await connect_or_create(self.sandboxes, spec)
+        ready = await self._latest(grant, "prepared")
+        sandbox, at = await self._opened(grant, spec, tree)
         await self._record(grant, sandbox.ref, state="opened")
-        if before != sandbox.ref.id:
-            await sandbox.git_import([await self.bundle(b) for b in tree.bundles], tree.commit)
+        if not ready or ready["id"] != sandbox.ref.id:
+            if at != tree.commit:
+                await self._check_out(sandbox, tree, bare=not at)
+            await self._restore(grant, sandbox, tree.commit)
             await sandbox.write_file(".git/info/exclude", CACHES)
             if base:
-                await sandbox.exec(["git", "tag", "--force", "base", base], timeout_s=GIT_SECONDS)
-            await self._record(grant, sandbox.ref, state="prepared")
+                await sandbox.write_file(".git/refs/tags/base", f"{base}\n".encode())
+            await self._record(grant, sandbox.ref, state="prepared", commit=tree.commit)
         return sandbox
+
+    async def save(self, grant: StepGrant, sandbox: Sandbox) -> None:
+        """Keep the work of a step that has to wait, should its sandbox not outlive the wait."""
+        ready = await self._latest(grant, "prepared") or {}
+        base = ready.get("commit")
+        if not base or ready["id"] != sandbox.ref.id:
+            return
+        commit, bundle = await sandbox.git_export(base, message="Work in progress")
+        if commit:
+            blob = await self.journal.put_blob(bundle)
+            kept = {"commit": commit, "base": base, "bundle": blob}
+            await self._record(grant, sandbox.ref, state="saved", **kept)
+
+    async def _restore(self, grant: StepGrant, sandbox: Sandbox, base: CommitId) -> None:
+        """Give a workspace that had to be made anew the uncommitted work of the one before."""
+        saved = await self._latest(grant, "saved")
+        if saved and saved["base"] == base:
+            bundle = await self.journal.get_blob(BlobId(saved["bundle"]))
+            await sandbox.git_import([bundle], saved["commit"])
+            back = await sandbox.exec(["git", "reset", "--quiet", base], timeout_s=GIT_SECONDS)
+            if not back.ok:
+                said = back.stderr.decode(errors="replace").strip()[-300:]
+                raise SandboxError(f"saved work cannot be restored: {said}", "use a fresh sandbox")
+
+    async def _opened(
+        self, grant: StepGrant, spec: SandboxSpec, tree: TreeRef
+    ) -> tuple[Sandbox, str]:
+        """A sandbox, and the commit that is checked out in it and ready, if any."""
+        found = await find_again(self.sandboxes, spec)
+        if found:
+            return found, ""
+        if self.setup is None or not self.sandboxes.capabilities.snapshot:
+            return await self.sandboxes.create(spec), ""
+        async with self._preparing:
+            for snapshot, commit in await self._snapshots(grant.run_id):
+                with suppress(NotFoundError):
+                    return await self.sandboxes.create(replace(spec, snapshot=snapshot)), commit
+            snapshot = await self._make_ready(grant, spec, tree, self.setup)
+            return await self.sandboxes.create(replace(spec, snapshot=snapshot)), tree.commit
+
+    async def _make_ready(
+        self, grant: StepGrant, spec: SandboxSpec, tree: TreeRef, setup: Preparation
+    ) -> str:
+        """Set up once for all workspaces of the run; the name of the snapshot."""
+        await self.note(grant, f"making workspaces ready: {setup.command}")
+        ours = replace(spec, labels={"run": grant.run_id, "role": "setup", "by": self.name})
+        bundles = [await self.bundle(blob) for blob in tree.bundles]
+        made = await prepare(self.sandboxes, ours, bundles, tree.commit, setup)
+        fact = {"level": self.sandboxes.level, "id": made.snapshot, "state": "snapshot"}
+        await self._tell(grant, {**fact, "commit": tree.commit})
+        lost = f"; not kept, as git does not ignore it: {', '.join(made.dropped)}"
+        shown = lost[:300] if made.dropped else ""
+        await self.note(grant, f"workspaces are ready after {made.seconds:.1f} s{shown}")
+        return made.snapshot
+
+    async def _check_out(self, sandbox: Sandbox, tree: TreeRef, *, bare: bool) -> None:
+        """Bring a workspace to a tree; set it up where no snapshot could."""
+        await sandbox.git_import([await self.bundle(b) for b in tree.bundles], tree.commit)
+        if bare and self.setup and not self.sandboxes.capabilities.snapshot:
+            require(self.sandboxes, ("snapshot",) if self.setup.egress else ())
+            await run_setup(sandbox, self.setup)
 
     async def bundle(self, blob: BlobId) -> bytes:
         """A git bundle from the store, or from memory."""
@@ -90,17 +161,26 @@ class Hands:
         await self.sandboxes.close()
         await self.journal.close()
 
-    async def _prepared(self, grant: StepGrant) -> str:
-        """The id of the sandbox that an earlier attempt of this step prepared, or ""."""
-        records = await self.journal.read(
-            grant.run_id, step_key=grant.step_key, kinds=[RecordKind.SANDBOX]
-        )
-        facts = [FACT.validate_json(record.body) for record in records]
-        ready = [fact["id"] for fact in facts if fact["state"] == "prepared"]
-        return ready[-1] if ready else ""
+    async def _latest(self, grant: StepGrant, state: str) -> dict[str, str] | None:
+        """What was last journaled of this step's sandboxes, by any of its attempts."""
+        facts = await self._facts(grant.run_id, grant.step_key)
+        return next((fact for fact in reversed(facts) if fact["state"] == state), None)
 
-    async def _record(self, grant: StepGrant, ref: SandboxRef, *, state: str) -> None:
-        fact: Mapping[str, str] = {"level": ref.level, "id": ref.id, "state": state}
+    async def _snapshots(self, run_id: RunId) -> list[tuple[str, str]]:
+        """Names and commits of what set-up left, newest first."""
+        facts = await self._facts(run_id, None)
+        kept = [(fact["id"], fact["commit"]) for fact in facts if fact["state"] == "snapshot"]
+        return kept[::-1]
+
+    async def _facts(self, run_id: RunId, step: StepKey | None) -> list[dict[str, str]]:
+        """What is journaled of sandboxes."""
+        records = await self.journal.read(run_id, step_key=step, kinds=[RecordKind.SANDBOX])
+        return [FACT.validate_json(record.body) for record in records]
+
+    async def _record(self, grant: StepGrant, ref: SandboxRef, **facts: str) -> None:
+        await self._tell(grant, {"level": ref.level, "id": ref.id, **facts})
+
+    async def _tell(self, grant: StepGrant, fact: Mapping[str, str]) -> None:
         body = FACT.dump_json(dict(fact)).decode()
         await self.journal.append_under(
             grant, [NewRecord(RecordKind.SANDBOX, grant.step_key, grant.attempt, body)]

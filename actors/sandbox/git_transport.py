@@ -50,8 +50,8 @@ commit=$1; shift
 if [ -L .git ] || [ ! -d .git ]; then rm -rf .git; fi
 if [ -d .git ]; then
     rm -rf .git/hooks .git/config .git/config.worktree .git/info .git/modules .git/worktrees \
-        .git/HEAD .git/index .git/shallow .git/objects/info/alternates .git/rebase-merge \
-        .git/rebase-apply "$bundle"
+        .git/HEAD .git/index .git/refs .git/packed-refs .git/shallow .git/rebase-merge \
+        .git/rebase-apply .git/objects/info/alternates "$bundle"
     find .git -name '*.lock' -delete 2>/dev/null || true
 fi
 [ -d .git/refs ] && [ -d .git/objects ] || mkdir -p .git/refs .git/objects

@@ -110,8 +110,8 @@ def require(provider: SandboxProvider, needs: Sequence[str]) -> None:
         )
 
 
-async def connect_or_create(provider: SandboxProvider, spec: SandboxSpec) -> Sandbox:
-    """The sandbox with exactly these labels, or a new one: a restarted actor finds its own.
+async def find_again(provider: SandboxProvider, spec: SandboxSpec) -> Sandbox | None:
+    """The sandbox with exactly these labels, if it is still there.
 
     Raises:
         UsageError: no labels, by which nothing could be found again.
@@ -124,7 +124,16 @@ async def connect_or_create(provider: SandboxProvider, spec: SandboxSpec) -> San
                 return await provider.connect(ref)
             except SandboxLostError:
                 continue
-    return await provider.create(spec)
+    return None
+
+
+async def connect_or_create(provider: SandboxProvider, spec: SandboxSpec) -> Sandbox:
+    """The sandbox with exactly these labels, or a new one: a restarted actor finds its own.
+
+    Raises:
+        UsageError: no labels, by which nothing could be found again.
+    """
+    return await find_again(provider, spec) or await provider.create(spec)
 
 
 async def fork(provider: SandboxProvider, sandbox: Sandbox, spec: SandboxSpec) -> Sandbox:
