@@ -73,8 +73,10 @@ class Namespaces:
     owner: int | None
 
 
-def checked_toolchains(paths: Iterable[str], *, hidden: Path) -> tuple[str, ...]:
-    """Directories to show read-only; those below /usr are there anyway.
+def checked_toolchains(
+    paths: Iterable[str], *, hidden: Path, present: Sequence[str] = ("/usr",)
+) -> tuple[str, ...]:
+    """Directories to show read-only; those below `present` are there anyway.
 
     Raises:
         UsageError: not an absolute, existing directory, or one that would show `hidden`.
@@ -88,7 +90,7 @@ def checked_toolchains(paths: Iterable[str], *, hidden: Path) -> tuple[str, ...]
             raise UsageError(f"toolchain {path!r} cannot be shown", "keep toolchains elsewhere")
         if hidden.is_relative_to(path) or len(pure.parts) < 2:
             raise UsageError(f"toolchain {path!r} would show the sandboxes", "name it closely")
-        if not _within(path, ("/usr",)):
+        if not _within(path, present):
             kept.append(path)
     return tuple(dict.fromkeys(kept))
 

@@ -129,6 +129,27 @@ def _settings(limits: SandboxLimits) -> dict[str, tuple[tuple[str, str], ...]]:
     }
 
 
+def memory_group(pid: int) -> Groups:
+    """The group that counts a process' memory, whoever made it, where it can be seen."""
+    lines = _lines(Path(f"/proc/{pid}/cgroup"))
+    own = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in lines}
+    for line in _lines(_MOUNTS):
+        left, _, right = line.partition(" - ")
+        root, point = left.split()[3:5]
+        kind, _, options = right.split(" ", 2)
+        mounted = options.replace(" ", ",").split(",")
+        for names, path in own.items():
+            ours = "memory" in names.split(",") and "memory" in mounted
+            place = _below(point, root, path)
+            if (ours or (kind == "cgroup2" and not names)) and _counts_memory(place):
+                return Groups((), place)
+    return Groups()
+
+
+def _counts_memory(place: Path) -> bool:
+    return any((place / name).exists() for name in ("memory.events", "memory.oom_control"))
+
+
 def existing(name: str) -> Groups:
     """The groups that a sandbox of this name has now, whoever made them."""
     parents = _parents()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.sandbox.protocol import Check, Sandbox, SandboxError, SandboxProvider, SandboxSpec
@@ -20,21 +21,18 @@ class Probe:
 
 TRIAL_S = 120.0
 """Life of the sandbox that is tried: should this process be killed, a later sweep ends it."""
-_PROBES = (
-    Probe(
-        "commands run", "true", "run `bwrap --unshare-all --ro-bind / / true` and read its words"
-    ),
-    Probe("git inside", "git --version", "install git below /usr"),
+SHUT = "report this: the sandbox must not be used here"
+WALLS = (
     Probe(
         "system read-only",
         "! touch /usr/.manta 2>/dev/null && ! touch /etc/.manta 2>/dev/null",
-        "report this: the sandbox must not be used here",
+        SHUT,
     ),
     Probe("workspace writable", "touch .probe && rm .probe", "check the state directory's disk"),
     Probe(
         "no capabilities",
         "grep -q '^CapEff:\t0*$' /proc/self/status && grep -q '^CapBnd:\t0*$' /proc/self/status",
-        "report this: the sandbox must not be used here",
+        SHUT,
     ),
     Probe(
         "system-call filter",
@@ -44,8 +42,16 @@ _PROBES = (
     Probe(
         "no network",
         '[ "$(grep -c : /proc/net/dev)" = 1 ] && ! (: < /dev/tcp/192.0.2.1/9) 2>/dev/null',
-        "report this: the sandbox must not be used here",
+        SHUT,
     ),
+)
+"""What holds on every level that runs commands on this machine's kernel or on its neighbour's."""
+_PROBES = (
+    Probe(
+        "commands run", "true", "run `bwrap --unshare-all --ro-bind / / true` and read its words"
+    ),
+    Probe("git inside", "git --version", "install git below /usr"),
+    *WALLS,
     Probe(
         "host processes hidden",
         '[ ! -e /proc/1/environ ] && [ "$(ls -d /proc/[0-9]* | wc -l)" -lt 12 ]',
@@ -55,20 +61,35 @@ _PROBES = (
 
 
 async def examine(provider: SandboxProvider) -> list[Check]:
-    """Every check of a level that shares this machine's kernel."""
+    """Every check of the level `local`."""
     checks = [_platform(), _memory(provider), _identity()]
+    return [*checks, *await try_sandbox(provider, _PROBES)]
+
+
+async def try_sandbox(provider: SandboxProvider, probes: Sequence[Probe]) -> list[Check]:
+    """Try these in a sandbox of their own; after a first that fails, the others say no more."""
+    checks: list[Check] = []
     try:
         sandbox = await provider.create(SandboxSpec(labels={"manta": "doctor"}, ttl_s=TRIAL_S))
     except SandboxError as error:
-        return [*checks, Check("sandbox opens", False, error.what, error.fix)]
+        return [Check("sandbox opens", False, error.what, error.fix)]
     try:
-        for probe in _PROBES:
+        for probe in probes:
             checks.append(await _tried(sandbox, probe))
-            if not checks[-1].ok and probe is _PROBES[0]:
-                break
+            if not checks[0].ok:
+                return checks
+        checks.append(await _shared(sandbox))
     finally:
         await sandbox.terminate()
     return checks
+
+
+async def _shared(sandbox: Sandbox) -> Check:
+    """What the file API writes, commands must see: an engine elsewhere has another directory."""
+    await sandbox.write_file(".probe", b"x")
+    seen = await sandbox.exec(["cat", ".probe"], timeout_s=_WITHIN_S)
+    fix = "the engine must see this machine's state directory: share it with its virtual machine"
+    return Check("files shared", seen.stdout == b"x", seen.ended, "" if seen.ok else fix)
 
 
 async def _tried(sandbox: Sandbox, probe: Probe) -> Check:
