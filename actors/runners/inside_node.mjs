@@ -1,18 +1,8 @@
 // Runs inside a sandbox as a reporter of `node --test`: a signed report of what each test did.
-// Tests run in processes of their own; this file is gone before the first one starts.
 
-import { createHmac } from "node:crypto";
-import { readFileSync, unlinkSync } from "node:fs";
-import { isAbsolute, relative } from "node:path";
-import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 
-const KEEP = 4000;
-const keyFile = fileURLToPath(new URL("./key", import.meta.url));
-const key = readFileSync(keyFile, "utf8").trim();
-unlinkSync(keyFile);
-
-const place = (file) => (file && isAbsolute(file) ? relative(process.cwd(), file) : file ?? "");
+import { KEEP, place, signed } from "./signing.mjs";
 
 function crashOf(error) {
   const cause = error?.cause ?? error;
@@ -53,6 +43,5 @@ export default async function* report(source) {
       if (record) records.push(record);
     }
   }
-  const body = JSON.stringify({ records });
-  yield `${createHmac("sha256", key).update(body).digest("hex")}\n${body}`;
+  yield signed(records);
 }
