@@ -1,0 +1,1 @@
+"""Language servers behind an MCP server. Standard library alone: it runs inside sandboxes."""
