@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from orchestration import errors, gates
 from orchestration.errors import MantaError, RunFailedError
 from orchestration.ids import BlobId, TaskId
+from orchestration.kinds import is_test_path
 from orchestration.messages import (
     Assigned,
     Delivery,
@@ -183,7 +184,7 @@ def changed_tests(work: Work) -> tuple[str, ...]:
     """Test files that were there before and that the task had no leave to change."""
     if work.test is None:
         return ()
-    changed = (c.path for c in work.test.changes if c.status != "A" and gates.is_test_path(c.path))
+    changed = (c.path for c in work.test.changes if c.status != "A" and is_test_path(c.path))
     return tuple(path for path in changed if path not in work.task.existing_tests)
 
 
@@ -212,7 +213,7 @@ def added_tests(work: Work) -> tuple[str, ...]:
     """Test files that came with the code and not with the frozen tests."""
     if work.test is None or work.patch is None:
         return ()
-    added = (c.path for c in work.patch.changes if c.status == "A" and gates.is_test_path(c.path))
+    added = (c.path for c in work.patch.changes if c.status == "A" and is_test_path(c.path))
     return tuple(path for path in added if path not in work.test.paths)
 
 

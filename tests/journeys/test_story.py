@@ -1,0 +1,253 @@
+"""The story's turns: rivals, planning anew, partial delivery, upkeep, mutants."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.models.gateway import ModelReply, ModelRequest
+from orchestration.workflow.journal import RecordKind, RunStatus
+from tests.journeys.bench import (
+    APPROVED,
+    RUN,
+    Bench,
+    code,
+    delivered,
+    finish,
+    minds,
+    plan,
+    says,
+    steady,
+    task,
+)
+
+pytestmark = pytest.mark.slow
+
+WRONG = code("red", "'nothing'")
+
+
+def told(request: ModelRequest) -> str:
+    """The task message of an agent."""
+    return str(request.messages[1]["content"])
+
+
+def writes(path: str, content: str) -> ModelReply:
+    return says(("write", {"path": path, "content": content}))
+
+
+def upkeep(name: str, path: str) -> dict[str, Any]:
+    return task(name) | {"changes_behaviour": False, "files": [path]}
+
+
+async def evidence(bench: Bench, outcome: Any) -> dict[str, Any]:
+    return json.loads(await bench.journal.get_blob(delivered(outcome).evidence))
+
+
+async def steps(bench: Bench, last: str) -> list[str]:
+    records = await bench.journal.read(RUN, kinds=[RecordKind.STARTED])
+    return [r.step_key for r in records if r.step_key.endswith(last)]
+
+
+async def test_a_task_without_behaviour_is_done_without_a_test(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "architect":
+            return plan(upkeep("docs", "NOTES.md"))
+        if request.role == "coder":
+            heard.append(told(request))
+            return (
+                writes("NOTES.md", "Notes.\n") if request.turn == 1 else finish(title="Add notes")
+            )
+        if request.role == "reviewer":
+            heard.append(told(request))
+        return APPROVED
+
+    bench = minds(tmp_path, mind)
+    outcome = await bench.drive(await bench.request())
+    (proof,) = (await evidence(bench, outcome))["tasks"]
+    assert (proof["red"], proof["test_commit"], proof["green"]["exit_code"]) == (None, None, 0)
+    assert await steps(bench, "write_test") == []
+    assert "It changes no behaviour" in heard[0]
+    assert "Approve only if no behaviour changed" in heard[-1]
+
+
+async def test_a_task_without_behaviour_that_breaks_some_is_sent_back(tmp_path: Path) -> None:
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "architect":
+            return plan(upkeep("tidy", "wordkit/counting.py"))
+        if request.role == "coder" and request.turn == 1:
+            if "#2" in request.conversation.partition("green")[2]:
+                assert "passed before and fails" in told(request)
+                return says(("run", {"command": "git checkout HEAD~1 -- wordkit/counting.py"}))
+            return writes("wordkit/counting.py", '"""Nothing is left."""\n')
+        return finish(title="Tidy", notes="") if request.role == "coder" else APPROVED
+
+    bench = minds(tmp_path, mind)
+    outcome = await bench.drive(await bench.request(repairs=2))
+    assert outcome.status is RunStatus.FAILED
+    assert outcome.error is not None
+    assert "The patch is empty" in outcome.error.what
+
+
+async def test_what_fails_is_planned_anew_and_the_new_plan_is_built(tmp_path: Path) -> None:
+    plans: list[str] = []
+
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "architect":
+            plans.append(told(request))
+            return plan(task("blue")) if "could not be built" in plans[-1] else plan(task("red"))
+        if "[red]" in request.conversation and "write_code" in request.conversation:
+            return WRONG if request.turn == 1 else finish(title="Wrong")
+        return steady(request)
+
+    bench = minds(tmp_path, mind)
+    outcome = await bench.drive(await bench.request(repairs=1, replans=1))
+    delivery = delivered(outcome)
+    assert delivery.summary.startswith("blue: Add blue")
+    assert delivery.undone == ()
+    assert "red (Add red): loop 'green' did not end within 1" in plans[1]
+
+
+async def test_what_is_finished_is_delivered_when_the_rest_fails(tmp_path: Path) -> None:
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "architect":
+            return plan(task("red"), task("blue"), task("green", "red"))
+        if "[red]" in request.conversation and "write_code" in request.conversation:
+            return WRONG if request.turn == 1 else finish(title="Wrong")
+        return steady(request)
+
+    bench = minds(tmp_path, mind)
+    outcome = await bench.drive(await bench.request(repairs=1))
+    delivery = delivered(outcome)
+    assert delivery.undone == ("red: Add red", "green: Add green")
+    assert "Not part of it: red: Add red." in delivery.summary
+    found = await evidence(bench, outcome)
+    assert [t["task"]["id"] for t in found["tasks"]] == ["blue"]
+    assert "'green' comes after 'red', which failed" in found["undone"][1]["why"]
+
+
+async def test_rivals_compete_for_a_hard_task_and_the_right_one_wins(tmp_path: Path) -> None:
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "architect":
+            return plan(task("red") | {"difficulty": "hard"})
+        if "attempt[1]/write_code" in request.conversation and request.turn == 1:
+            return WRONG
+        return steady(request)
+
+    bench = minds(tmp_path, mind)
+    outcome = await bench.drive(await bench.request(repairs=1))
+    assert (await evidence(bench, outcome))["tasks"][0]["green"]["exit_code"] == 0
+    begun = await steps(bench, "write_code")
+    assert sorted(key.rpartition("/")[0][-2:] for key in begun) == ["1]", "2]"]
+    used = {
+        json.loads(r.body)["id"]
+        for r in await bench.journal.read(RUN, kinds=[RecordKind.SANDBOX])
+        if r.step_key.endswith("write_code")
+    }
+    assert len(used) == 2
+
+
+async def test_rivals_come_in_when_two_rounds_have_failed(tmp_path: Path) -> None:
+    def mind(request: ModelRequest) -> ModelReply:
+        if "attempt[1]/write_code" in request.conversation and request.turn == 1:
+            return says(("run", {"command": f"echo '# {request.conversation}' >> README.md"}))
+        return plan(task("red")) if request.role == "architect" else steady(request)
+
+    bench = minds(tmp_path, mind)
+    delivered(await bench.drive(await bench.request(repairs=3)))
+    rounds = Counter(key.partition("green")[2][:2] for key in await steps(bench, "write_code"))
+    assert rounds == {"#1": 1, "#2": 1, "#3": 2}
+
+
+async def test_an_old_test_changed_without_leave_is_found_out(tmp_path: Path) -> None:
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "architect":
+            return plan(task("red"))
+        if "write_test" in request.conversation and request.turn == 1:
+            return says(
+                ("write", {"path": "tests/test_red.py", "content": RED_TEST}),
+                ("run", {"command": "echo 'def test_nothing(): pass' > tests/test_counting.py"}),
+            )
+        if "write_code" in request.conversation and request.turn == 1:
+            broken = "printf 'def word_count(text):\\n    return 0\\n' > wordkit/counting.py"
+            return says(("run", {"command": broken}), *code_calls("red"))
+        return steady(request)
+
+    bench = minds(tmp_path, mind)
+    outcome = await bench.drive(await bench.request(repairs=1, red_attempts=1))
+    assert outcome.status is RunStatus.FAILED
+    assert outcome.error is not None
+    assert "tests/test_counting.py" in outcome.error.what
+
+
+RED_TEST = "def test_red():\n    from wordkit.red import red\n\n    assert red() == 'red'\n"
+
+
+def code_calls(name: str) -> list[tuple[str, dict[str, Any]]]:
+    (call,) = code(name).tool_calls
+    return [(call.name, json.loads(call.arguments))]
+
+
+async def test_changing_existing_tests_asks_a_person_even_where_plans_do_not(
+    tmp_path: Path,
+) -> None:
+    changed = task("red") | {"existing_tests": ["tests/test_counting.py"]}
+
+    def mind(request: ModelRequest) -> ModelReply:
+        return plan(changed) if request.role == "architect" else steady(request)
+
+    bench = minds(tmp_path, mind)
+    waiting = await bench.drive(await bench.request())
+    assert waiting.status is RunStatus.SUSPENDED
+    asked = json.loads(waiting.suspensions[0].payload)
+    assert asked["title"] == "Approve this plan? It changes tests/test_counting.py"
+    await bench.decide(answer="approve")
+    assert delivered(await bench.drive())
+
+
+async def test_a_weak_test_lets_mutants_live_and_the_coder_hears_of_them(tmp_path: Path) -> None:
+    weak = "def test_red():\n    from wordkit.red import red\n\n    assert red(1) is not None\n"
+    body = "def red(n: int) -> int:\n    if n > 3:\n        return n + 1\n    return n * 2\n"
+    strong = (
+        "from wordkit.red import red\n\n\n"
+        "def test_all():\n    assert [red(n) for n in (0, 1, 3, 4, 9)] == [0, 2, 6, 5, 10]\n"
+    )
+    heard: list[str] = []
+
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "architect":
+            return plan(task("red"))
+        if request.role != "coder" or request.turn > 1:
+            return steady(request)
+        if "write_test" in request.conversation:
+            return writes("tests/test_red.py", weak)
+        if "green#1" in request.conversation:
+            return writes("wordkit/red.py", body)
+        heard.append(told(request))
+        return writes("tests/test_red_more.py", strong)
+
+    bench = minds(tmp_path, mind)
+    asked = await bench.request(repairs=2, mutants=6, killed_share=0.9)
+    found = await evidence(bench, await bench.drive(asked))
+    assert "no test fails when" in heard[0]
+    trials = found["tasks"][0]["strength"]["trials"]
+    assert {trial["fate"] for trial in trials} == {"killed"}
+    assert found["tasks"][0]["strength"]["reverted"] is True
+
+
+async def test_a_request_that_is_met_already_changes_nothing(tmp_path: Path) -> None:
+    nothing = finish(summary="word_count does that.", tasks=[])
+    bench = minds(tmp_path, lambda _: nothing)
+    delivery = delivered(await bench.drive(await bench.request()))
+    assert (delivery.branch, delivery.summary) == ("", "Nothing to do. word_count does that.")
+
+
+async def test_a_request_that_contradicts_itself_ends_with_the_reason(tmp_path: Path) -> None:
+    no = finish(summary="No.", tasks=[], impossible="it is to be both sorted and unsorted")
+    bench = minds(tmp_path, lambda _: no)
+    outcome = await bench.drive(await bench.request())
+    assert outcome.error is not None
+    assert "both sorted and unsorted" in outcome.error.what
