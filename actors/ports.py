@@ -1,5 +1,6 @@
 """The players as a team sees them: plain objects in tests, typed handles on Ray."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -19,7 +20,7 @@ from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
 from actors.models.budget import RunBudgetError
 from actors.models.ledger import BUDGET
 from actors.pool import Pool
-from orchestration.approval import ApprovalRequest
+from orchestration.approval import Answer, ApprovalRequest
 from orchestration.ids import StepGrant
 from orchestration.messages import Plan
 from orchestration.proof import Review, TestReport
@@ -95,16 +96,34 @@ def asks(verb: V) -> V:
         except PersonNeededError as error:
             ctx.suspend(Suspension.model_validate_json(str(error.details[0])))
         except RunBudgetError as error:
-            ctx.suspend(budget_question(error, ctx.grant))
+            question = budget_question(error, ctx.grant)
+            if is_refused(question, ctx.answer):
+                raise
+            ctx.suspend(
+                Suspension(label=budget_label(ctx.grant), payload=question.model_dump_json())
+            )
 
     return cast("V", asking)
 
 
-def budget_question(error: RunBudgetError, grant: StepGrant) -> Suspension:
+def budget_question(error: RunBudgetError, grant: StepGrant) -> ApprovalRequest:
     """Whether the run may spend more. Each agent that finds nothing left asks for itself."""
-    digest = sha256(f"{grant.step_key} {error.what}".encode()).hexdigest()
-    request = ApprovalRequest(
-        gate="budget", title="The run's budget is spent.", body=str(error), digest=digest
+    return ApprovalRequest(
+        gate=BUDGET,
+        title="The run's budget is spent.",
+        body=str(error),
+        digest=sha256(f"{BUDGET} {grant.step_key}".encode()).hexdigest(),
     )
-    label = f"{BUDGET}-{sha256(grant.step_key.encode()).hexdigest()[:6]}"
-    return Suspension(label=label, payload=request.model_dump_json())
+
+
+def budget_label(grant: StepGrant) -> str:
+    """How the question is addressed."""
+    return f"{BUDGET}-{sha256(grant.step_key.encode()).hexdigest()[:6]}"
+
+
+def is_refused(question: ApprovalRequest, answer: object) -> bool:
+    """Whether the step's last answer (JSON) is a no to this very question."""
+    if not isinstance(answer, str):
+        return False
+    said = json.loads(answer)
+    return said.get("digest") == question.digest and said.get("answer") != Answer.APPROVE

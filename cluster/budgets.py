@@ -1,10 +1,17 @@
-"""Budgets as people write them: `5usd`, `2h`, `3Mtok`, or several of them."""
+"""Budgets as people write them (`5usd`, `2h`, `3Mtok`), and granting a stopped run a larger one."""
 
 import re
 from typing import Final
 
+from actors.models.ledger import BUDGET, Ledger
+from orchestration.approval import Answer
+from orchestration.clock import SystemClock
 from orchestration.errors import UsageError
-from orchestration.messages import Budget
+from orchestration.ids import RunId
+from orchestration.messages import Budget, BudgetDecision
+from orchestration.stories import request_of, unplayed
+from orchestration.workflow.journal import Journal
+from orchestration.workflow.outcome import decide, open_suspensions
 
 _PART = re.compile(r"\$?(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
 _UNITS: Final = {
@@ -44,3 +51,32 @@ def parse_budget(text: str) -> Budget:
 def larger(new: Budget, old: Budget) -> Budget:
     """The new budget, where it says something; the old one's other limits stay."""
     return old.model_copy(update=new.model_dump(exclude_none=True))
+
+
+async def raise_budget(journal: Journal, run_id: RunId, more: Budget, *, by: str) -> Budget:
+    """Grant a stopped run a larger budget: every agent that asked for one goes on at the resume.
+
+    Raises:
+        UsageError: the run does not wait for one, or has spent as much already.
+    """
+    asked = [one for one in await open_suspensions(journal, run_id) if is_about_budget(one.label)]
+    if not asked:
+        raise UsageError(
+            f"run {run_id} does not wait for a larger budget", f"see `manta show {run_id}`"
+        )
+    clock = SystemClock()
+    account = await Ledger(journal, clock).account(run_id)
+    account.budget = larger(more, account.budget)
+    if spent := account.refusal(0.0, 1, clock.now()):
+        raise UsageError(f"that is no more than run {run_id} has spent: {spent}", "grant more")
+    decision = BudgetDecision(answer=Answer.APPROVE, by=by, budget=account.budget)
+    workflow = unplayed((await request_of(journal, run_id)).workflow)
+    for one in asked:
+        answer = decision.model_dump_json(exclude_none=True)
+        await decide(journal, workflow, run_id, answer, by=by, label=one.label)
+    return account.budget
+
+
+def is_about_budget(label: str) -> bool:
+    """Whether a question under this label asks for a larger budget."""
+    return label.startswith(f"{BUDGET}-")

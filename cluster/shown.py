@@ -8,6 +8,7 @@ from typing import Any
 from actors.run_repository import RunRepository
 from actors.sandbox.protocol import Check
 from actors.tools.text import neutralise
+from cluster.budgets import is_about_budget
 from cluster.follow import delivered as delivery_of
 from cluster.graph import graph
 from cluster.intake import repository_path
@@ -45,11 +46,18 @@ def facts(delivery: Delivery | None) -> dict[str, Any]:
 
 def waiting(run_id: RunId, labels: list[str]) -> str:
     """What a person does next."""
+    if all(map(is_about_budget, labels)):
+        return (
+            f"Run {run_id} has spent its budget; all work is kept.\n"
+            f"  manta show {run_id}\n"
+            f"  manta resume {run_id} --budget MORE"
+        )
     asked = " and ".join(labels)
+    one = " --label LABEL" if len(labels) > 1 else ""
     return (
         f"Run {run_id} waits for you: {asked}.\n"
         f"  manta show {run_id}\n"
-        f"  manta approve {run_id}    or    manta reject {run_id} --comment TEXT\n"
+        f"  manta approve {run_id}{one}    or    manta reject {run_id}{one} --comment TEXT\n"
         f"  manta resume {run_id}"
     )
 
@@ -118,6 +126,11 @@ async def decision(
     asked = await _open(journal, run_id, label)
     request = ApprovalRequest.model_validate_json(asked.payload)
     bound = said.model_copy(update={"digest": request.digest})
+    if request.gate == "budget" and said.answer is Answer.APPROVE:
+        raise UsageError(
+            f"run {run_id} needs to know how much it may spend",
+            f"manta resume {run_id} --budget 10usd",
+        )
     if edited is None:
         return bound
     if request.gate != "plan" or said.answer is not Answer.APPROVE:
@@ -161,7 +174,7 @@ async def _overview(journal: Journal, run_id: RunId, *, as_json: bool) -> None:
 
 def _tell_question(asked: OpenSuspension, *, as_json: bool) -> None:
     request = ApprovalRequest.model_validate_json(asked.payload)
-    text = f"\n{request.title}\n\n{neutralise(request.body)}"
+    text = f"\n[{asked.label}] {neutralise(request.title)}\n\n{neutralise(request.body)}"
     tell(as_json, "question", text, label=asked.label, **request.model_dump(mode="json"))
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Final
 
 from actors.models.budget import Account
 from orchestration.clock import Clock
@@ -9,9 +10,9 @@ from orchestration.errors import NotFoundError
 from orchestration.ids import RunId
 from orchestration.messages import Budget, BudgetDecision, Usage
 from orchestration.stories import request_of
-from orchestration.workflow.journal import Journal, Record, RecordKind
+from orchestration.workflow.journal import Journal, Record, RecordKind, RunStatus
 
-BUDGET = "budget"
+BUDGET: Final = "budget"
 """How labels of questions about the budget begin."""
 _PAGE = 1_000
 
@@ -25,7 +26,9 @@ class Ledger:
     async def account(self, run: str) -> Account:
         """The run's account as the store has it; one without limits for what is no run."""
         run_id, spent, times, budget = RunId(run), Usage(), Driven(), Budget()
+        is_driven = True
         try:
+            is_driven = (await self._journal.info(run_id)).status is RunStatus.RUNNING
             budget = (await request_of(self._journal, run_id)).budget
             async for record in self._records(run_id):
                 times.see(record)
@@ -36,7 +39,7 @@ class Ledger:
         except NotFoundError:
             pass
         now = self._clock.now()
-        return Account(budget, spent, times.seconds(now), now)
+        return Account(budget, spent, times.seconds(now, is_driven=is_driven), now)
 
     async def _records(self, run_id: RunId) -> AsyncIterator[Record]:
         after = 0
@@ -62,9 +65,11 @@ class Driven:
         if record.kind is not RecordKind.DECIDED:  # people decide while nobody drives
             self._last = record.at
 
-    def seconds(self, now: float) -> float:
-        """In all, the present claim up to now."""
-        return self._before + (max(0.0, now - self._since) if self._since is not None else 0.0)
+    def seconds(self, now: float, *, is_driven: bool) -> float:
+        """In all; the present claim up to now where somebody holds it."""
+        if self._since is None:
+            return 0.0
+        return self._before + max(0.0, (now if is_driven else self._last) - self._since)
 
 
 def usage_of(record: Record) -> Usage:

@@ -13,33 +13,45 @@ from cluster.options import RUN_ID, common, door, settings_from, tell
 from orchestration.approval import Answer, Decision
 from orchestration.ids import parse_run_id
 from orchestration.stories import request_of, unplayed
-from orchestration.workflow.outcome import decide
+from orchestration.workflow.outcome import decide, open_suspensions
+
+EVERY = "*"
+"""Stands for the labels of all open questions."""
+LABEL = click.option("--label", help="Which question, where several are open.")
+ALL = click.option("--all", "every", is_flag=True, help="Every open question alike.")
 
 
 @click.command()
 @RUN_ID
-@click.option("--label", help="Which question, where several are open.")
+@LABEL
+@ALL
 @click.option(
     "--edit", type=click.Path(path_type=Path, exists=True), help="A plan (JSON) to use instead."
 )
 @common
 @door
-async def approve(run_id: str, label: str | None, edit: Path | None, **options: Any) -> int:
+async def approve(
+    run_id: str, label: str | None, every: bool, edit: Path | None, **options: Any
+) -> int:
     """Approve what a run waits for; `manta resume` then goes on."""
     edited = await asyncio.to_thread(edit.read_text, "utf-8") if edit else None
-    return await answer(run_id, label, said(Answer.APPROVE), edited, options)
+    return await answer(run_id, EVERY if every else label, said(Answer.APPROVE), edited, options)
 
 
 @click.command()
 @RUN_ID
-@click.option("--label", help="Which question, where several are open.")
+@LABEL
+@ALL
 @click.option("--comment", default="", help="What to change. Without one the run ends as rejected.")
 @common
 @door
-async def reject(run_id: str, label: str | None, comment: str, **options: Any) -> int:
-    """Send a plan or delivery back with a comment, or end the run without one."""
+async def reject(run_id: str, label: str | None, every: bool, comment: str, **options: Any) -> int:
+    """Send a plan or delivery back with a comment, or end the run without one.
+
+    A tool call is declined; the comment reaches the agent, and the run goes on.
+    """
     wanted = said(Answer.CHANGES, comment) if comment.strip() else said(Answer.REJECT)
-    return await answer(run_id, label, wanted, None, options)
+    return await answer(run_id, EVERY if every else label, wanted, None, options)
 
 
 @click.command()
@@ -67,10 +79,14 @@ async def answer(
     """Record a decision, bound to what is shown now."""
     known = parse_run_id(run_id)
     async with open_store(settings_from(options)) as journal:
-        decision = await shown.decision(journal, known, label, wanted, edited)
-        text = decision.model_dump_json(exclude_none=True)
+        labels: list[str | None] = [label]
+        if label == EVERY:
+            labels = [one.label for one in await open_suspensions(journal, known)] or [None]
         workflow = unplayed((await request_of(journal, known)).workflow)
-        await decide(journal, workflow, known, text, by=decision.by, label=label)
-    human = f"{decision.answer}: recorded. Go on with `manta resume {known}`."
-    tell(options["as_json"], "decided", human, run_id=known, answer=decision.answer)
+        for each in labels:
+            decision = await shown.decision(journal, known, each, wanted, edited)
+            text = decision.model_dump_json(exclude_none=True)
+            await decide(journal, workflow, known, text, by=wanted.by, label=each)
+    human = f"{wanted.answer}: recorded. Go on with `manta resume {known}`."
+    tell(options["as_json"], "decided", human, run_id=known, answer=wanted.answer)
     return 0

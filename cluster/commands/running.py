@@ -1,6 +1,7 @@
 """Doors that drive a run and follow it: run, demo, resume, fork, watch."""
 
 import asyncio
+import os
 import signal
 import sys
 from typing import Any
@@ -9,12 +10,14 @@ import click
 
 from cluster import shown
 from cluster.app import open_house, open_store
+from cluster.budgets import is_about_budget, parse_budget, raise_budget
 from cluster.demo.sample import demo_order
 from cluster.follow import bring_home, delivered, follow
 from cluster.intake import Order, take_in
 from cluster.options import RUN_ID, common, door, running, say, settings_from, tell
 from cluster.progress import open_sink
 from cluster.settings import Settings
+from orchestration.errors import LimitError
 from orchestration.ids import RunId, StepKey, parse_run_id
 from orchestration.messages import FeatureRequest
 from orchestration.stories import request_of, unplayed
@@ -57,11 +60,12 @@ async def demo(**options: Any) -> int:
 @click.command()
 @RUN_ID
 @click.option("--take-over", is_flag=True, help="Even from an owner whose lease is alive.")
+@click.option("--budget", help="A larger one, in all, where the old one is spent: 10usd,4h.")
 @common
 @door
-async def resume(run_id: str, take_over: bool, **options: Any) -> int:
+async def resume(run_id: str, take_over: bool, budget: str | None, **options: Any) -> int:
     """Go on with a run that waits, was left behind, or lost its ground."""
-    known = parse_run_id(run_id)
+    known, more = parse_run_id(run_id), parse_budget(budget) if budget else None
     settings = settings_from(options)
     async with open_house(settings) as house:
         info = await house.journal.info(known)
@@ -72,6 +76,8 @@ async def resume(run_id: str, take_over: bool, **options: Any) -> int:
                 await outcome_of(house.journal, unplayed(), known),
                 as_json=options["as_json"],
             )
+        if more:
+            await raise_budget(house.journal, known, more, by=os.environ.get("USER") or "somebody")
         request = await request_of(house.journal, known)
         await house.resume(known, take_over=take_over)
         return await watch_to_end(
@@ -152,7 +158,7 @@ async def conclude(journal: Journal, run_id: RunId, outcome: RunOutcome, *, as_j
     if outcome.status is RunStatus.SUSPENDED:
         labels = [waiting.label for waiting in outcome.suspensions]
         tell(as_json, "waiting", shown.waiting(run_id, labels), run_id=run_id, labels=labels)
-        return WAITING
+        return LimitError.exit_code if all(map(is_about_budget, labels)) else WAITING
     error = outcome.error
     what = error.what if error else f"run {run_id} is {outcome.status}"
     fix = error.fix if error else ""
