@@ -1,6 +1,7 @@
-"""Questions about click by somebody who knows what it does but not where.
+"""Questions about three packages by somebody who knows what they do but not where.
 
-Each answer is the symbol that a person would want to read first.
+Each answer is the symbol that a person would want to read first: by name, by behaviour, or by the
+words of an error message.
 """
 
 CLICK: tuple[tuple[str, str], ...] = (
@@ -47,4 +48,61 @@ CLICK: tuple[tuple[str, str], ...] = (
     ("--version option", "version_option"),
     ("decorator that passes the context to the function", "pass_context"),
     ("sort parameters so that eager ones come first", "iter_params_for_processing"),
+)
+
+REQUESTS: tuple[tuple[str, str], ...] = (
+    ("follow a redirect and change the method", "SessionRedirectMixin.rebuild_method"),
+    ("do not send credentials to another host", "SessionRedirectMixin.should_strip_auth"),
+    ("Exceeded 30 redirects.", "SessionRedirectMixin.resolve_redirects"),
+    ("Invalid URL: No scheme supplied. Perhaps you meant https", "PreparedRequest.prepare_url"),
+    ("No connection adapters were found for", "Session.get_adapter"),
+    ("digest authentication header", "HTTPDigestAuth.build_digest_header"),
+    ("answer a 401 challenge and send the request again", "HTTPDigestAuth.handle_401"),
+    ("user name and password from .netrc", "get_netrc_auth"),
+    ("which hosts go without a proxy", "should_bypass_proxies"),
+    ("pick the proxy for a url", "select_proxy"),
+    ("multipart upload of files", "RequestEncodingMixin._encode_files"),
+    ("encoding from the content-type header", "get_encoding_from_headers"),
+    ("The content for this response was already consumed", "Response.content"),
+    ("read a streamed answer line by line", "Response.iter_lines"),
+    ("raise an error for 404 and 500", "Response.raise_for_status"),
+    ("guess whether json is utf-16", "guess_json_utf"),
+    ("header names whose case does not matter", "CaseInsensitiveDict"),
+    ("Invalid leading whitespace, reserved character(s), or return character(s)",
+     "_validate_header_part"),
+    ("There are multiple cookies with name", "RequestsCookieJar._find_no_duplicates"),
+    ("turn a cookie jar into a dictionary", "dict_from_cookiejar"),
+    ("client certificate file and key", "HTTPAdapter.cert_verify"),
+    ("ProxyError or ConnectTimeout when the pool gives up", "HTTPAdapter.send"),
+    ("length of a file-like body", "super_len"),
+    ("Unable to rewind request body for redirect", "rewind_body"),
+    ("combine session settings with those of one request", "merge_setting"),
+    ("links in a Link header", "parse_header_links"),
+)
+COMMANDER: tuple[tuple[str, str], ...] = (
+    ("did you mean, for a misspelt command", "suggestSimilar"),
+    ("how far two words are apart", "editDistance"),
+    ("error: unknown option", "Command.unknownOption"),
+    ("error: too many arguments. Expected", "Command._excessArguments"),
+    ("error: missing required argument", "Command.missingArgument"),
+    ("error: option cannot be used with option", "Command._conflictingOption"),
+    ("split the flags -p, --port <number>", "splitOptionFlags"),
+    ("turn --no-color into a property name", "Option.attributeName"),
+    ("option value from an environment variable", "Command._parseOptionsEnv"),
+    ("one option sets another one", "Option.implies"),
+    ("run a subcommand as a separate executable file", "Command._executeSubCommand"),
+    ("does not exist - if is not meant to be an executable command",
+     "Command._checkForMissingExecutable"),
+    ("debugging port of the child process", "incrementNodeInspectorPort"),
+    ("wrap text into columns of the help", "Help.boxWrap"),
+    ("text without colours", "stripColor"),
+    ("put commands under headings in the help", "Help.groupItems"),
+    ("sort the options in the help", "Help.compareOptions"),
+    ("before and after action callbacks", "Command.hook"),
+    ("throw instead of process.exit", "Command.exitOverride"),
+    ("parse arguments when actions are async", "Command.parseAsync"),
+    ("argument must be one of a list", "Argument.choices"),
+    ("name of the script from its path", "Command.nameFromFilename"),
+    ("call parse twice on one command", "Command.restoreStateBeforeParse"),
+    ("NO_COLOR and FORCE_COLOR", "useColor"),
 )

@@ -43,10 +43,13 @@ _TYPED = _SCRIPT | {
     "internal_module": "namespace",
     "module": "namespace",
     "function_signature": "function",
+    "method_signature": "method",
+    "abstract_method_signature": "method",
     "public_field_definition": "field",
 }
 _SCRIPT_HOLDERS = names(
-    "class_declaration abstract_class_declaration internal_module module variable_declarator"
+    "class_declaration abstract_class_declaration interface_declaration internal_module module"
+    " variable_declarator"
 )
 _PYTHON = Grammar(
     tree_sitter_python.language,

@@ -1,6 +1,7 @@
 """Which of the rows found are worth a reader's time: enough in common, not twice, code first.
 
-Pure. Every number was chosen on the questions of `benchmarks/recall.py`.
+Pure. The store has fused its rankings; here the hits are weighed by what they are. The numbers
+were chosen on the questions of `benchmarks/recall.py`.
 """
 
 import re
@@ -11,14 +12,15 @@ from pathlib import PurePosixPath
 from actors.vector_store.protocol import Hit, Row
 from actors.vector_store.words import words, words_of
 
-DEPTH = 4
+DEPTH = 6
 """Rows fetched for each one wanted."""
 _SHARE = 0.3
 """Of the best row's score by words: what has less merely has a word in common."""
-_NEAR = 0.9
+_NEAR = 0.7
 """Of the best row's nearness: the nearest of many strangers is a stranger."""
-_RANK_OFFSET = 10
-_PER_FILE = 3
+_MEANING = 0.7
+"""What nearness counts beside words: a word in common is the better witness."""
+_PER_FILE = 5
 _TEST = re.compile(r"(^|[/_.-])(tests?|specs?|testing|examples?|benchmarks?|fixtures?)([/_.-]|$)")
 _PROSE = frozenset({".md", ".rst", ".txt", ".adoc", ".html"})
 _LOG = re.compile(r"(^|/)(changelog|changes|history|news|releases?)(\.|/|$)", re.IGNORECASE)
@@ -29,7 +31,7 @@ def best(hits: Sequence[Hit], question: str, limit: int) -> list[Row]:
     asked = set(words(question))
     top = max((hit.by_vector for hit in hits), default=0.0)
     relevant = [hit for hit in hits if _is_relevant(hit, asked, top)]
-    ordered = sorted(relevant, key=lambda hit: -_points(hit))
+    ordered = sorted(relevant, key=lambda hit: -_points(hit, top))
     return list(_without_repeats(hit.row for hit in ordered))[:limit]
 
 
@@ -45,22 +47,21 @@ def _needed(asked: int) -> int:
     return 1 if asked <= 3 else 2 if asked <= 8 else 3
 
 
-def _points(hit: Hit) -> float:
-    return _weight(hit.row) / (_RANK_OFFSET + hit.rank)
+def _points(hit: Hit, top: float) -> float:
+    nearness = hit.by_vector / top if top else 0.0
+    return _weight(hit.row) * (hit.by_words + _MEANING * nearness)
 
 
 def _weight(row: Row) -> float:
-    """Lessons and definitions before tests, tests before prose, and old news last."""
+    """Definitions and lessons first; a test or a page is about them, and old news comes last."""
     if row.kind == "lesson":
         return 1.0
     path = PurePosixPath(row.source.rpartition(":")[0])
     if _LOG.search(str(path)):
-        return 0.4
-    if path.suffix.lower() in _PROSE:
-        return 0.7
-    if _TEST.search(str(path).lower()):
-        return 0.75
-    return 1.0 if row.symbol else 0.85
+        return 0.3
+    if path.suffix.lower() in _PROSE or _TEST.search(str(path).lower()):
+        return 0.5
+    return 1.0 if row.symbol else 0.7
 
 
 def _without_repeats(rows: Iterator[Row]) -> Iterator[Row]:

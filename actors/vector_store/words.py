@@ -18,7 +18,7 @@ _EMPTY = frozenset(
         "can could did do does how should so such than what when where who why would"
     )
 )
-_SYMBOL_WEIGHT = 3
+_SYMBOL_WEIGHT = 5
 """A definition is a better answer than a mention. Measured in `benchmarks/recall.py`."""
 _LONGEST = 64
 """Longer runs of letters are digests and encoded data: nobody asks for them."""
@@ -47,7 +47,12 @@ def words_of(row: Row) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """The word without a plural or verb ending; the same for words that belong together."""
+    """The same for words that belong together: without endings, and as programs shorten it."""
+    plain = _without_ending(word)
+    return _SHORT.get(plain, plain)
+
+
+def _without_ending(word: str) -> str:
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
     if word.endswith("ies"):
@@ -63,3 +68,33 @@ def stem(word: str) -> str:
 def _undoubled(word: str) -> str:
     """`runn` is `run`; `pass` stays."""
     return word[:-1] if word[-1] == word[-2] and word[-1] not in "slz" else word
+
+
+_SHORT = {
+    _without_ending(long): _without_ending(short)
+    for long, short in (
+        ("argument", "arg"),
+        ("attribute", "attr"),
+        ("authenticate", "auth"),
+        ("authentication", "auth"),
+        ("authorization", "auth"),
+        ("authorisation", "auth"),
+        ("colour", "color"),
+        ("command", "cmd"),
+        ("configuration", "config"),
+        ("configure", "config"),
+        ("database", "db"),
+        ("directory", "dir"),
+        ("environment", "env"),
+        ("exception", "error"),
+        ("initialise", "init"),
+        ("initialize", "init"),
+        ("message", "msg"),
+        ("parameter", "param"),
+        ("reference", "ref"),
+        ("repository", "repo"),
+        ("specification", "spec"),
+        ("temporary", "temp"),
+    )
+}
+"""Questions say the long form, programs the short one, or the other way round."""

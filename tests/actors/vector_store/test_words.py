@@ -29,6 +29,9 @@ def test_identifiers_become_themselves_and_their_parts(text: str, expected: list
         ("query", "queries"),
         ("option", "options"),
         ("pass", "passed", "passing"),
+        ("argument", "arguments", "arg", "args"),
+        ("authentication", "authenticated", "auth"),
+        ("exception", "error", "errors"),
     ],
 )
 def test_words_of_one_family_meet(family: tuple[str, ...]) -> None:
