@@ -81,15 +81,22 @@ class Finder:
     async def find(self, name: str, path: str | None) -> list[Symbol]:
         """Definitions of exactly this name, qualified or not; in one file, or anywhere."""
         if path is not None:
-            files = [path]
-        else:
-            files = await asyncio.to_thread(self._likely, plain(name))
+            return await self._within([path], name)
+        surely, perhaps = await asyncio.to_thread(self._likely, name)
+        found = await self._within(surely[:_FILES_ASKED], name)
+        if not found:
+            found = await self._within(perhaps[: _FILES_ASKED // 2], name)
+        if not found:
+            told = [s for s in await self.everywhere(plain(name)) if plain(s.name) == plain(name)]
+            ours = dict.fromkeys(s.spot.path for s in told if s.spot.path in self._documents.known)
+            found = await self._within(list(ours)[:_FILES_ASKED], name)
+        return found
+
+    async def _within(self, paths: Sequence[str], name: str) -> list[Symbol]:
         found: list[Symbol] = []
-        for file in files:
-            inside = await symbols_in(self._server, self._documents, file)
+        for path in paths:
+            inside = await symbols_in(self._server, self._documents, path)
             found += [symbol for symbol in inside if matches(symbol, name)]
-        if not found and path is None:
-            found = [s for s in await self.everywhere(plain(name)) if matches(s, name)]
         return _without_shadows(found)
 
     async def everywhere(self, query: str) -> list[Symbol]:
@@ -115,14 +122,22 @@ class Finder:
         words = await asyncio.to_thread(self._words, bare)
         return get_close_matches(bare, words, n=_NEAR, cutoff=0.6)
 
-    def _likely(self, bare: str) -> list[str]:
-        """Files that hold the name as a word, those that seem to define it first."""
-        word = re.escape(bare).encode()
-        mention = re.compile(rb"(?<![\w$])%b(?![\w$])" % word)
-        defines = re.compile(_DEFINING % (word, word, word), re.MULTILINE)
-        texts = ((path, self._bytes(path)) for path in self._documents.known)
-        holding = [(not defines.search(text), path) for path, text in texts if mention.search(text)]
-        return [path for _, path in sorted(holding)[:_FILES_ASKED]]
+    def _likely(self, name: str) -> tuple[list[str], list[str]]:
+        """Files that seem to define the name, and others that hold it; blocking."""
+        *outer, bare = parts_of(name)
+        word, around = bare.encode(), [part.encode() for part in outer]
+        mention = re.compile(rb"(?<![\w$])%b(?![\w$])" % re.escape(word))
+        defines = re.compile(_DEFINING.replace(b"%b", re.escape(word)), re.MULTILINE)
+        surely: list[str] = []
+        perhaps: list[str] = []
+        for path in self._documents.known:
+            text = self._bytes(path)
+            if word not in text or not mention.search(text):
+                continue
+            if any(part not in text and part not in path.encode() for part in around):
+                continue
+            (surely if defines.search(text) else perhaps).append(path)
+        return surely, perhaps
 
     def _words(self, like: str) -> set[str]:
         """Identifiers that begin like it or are about as long."""
@@ -139,18 +154,23 @@ class Finder:
             return b""
 
 
+def parts_of(name: str) -> list[str]:
+    """A qualified name, part by part; at least one."""
+    bare = name.strip().removesuffix("()")
+    return [part for part in re.split(r"[.#/]|::", bare) if part] or [bare]
+
+
 def plain(name: str) -> str:
     """The last part of a qualified name."""
-    return re.split(r"[.#/]|::", name.strip().removesuffix("()"))[-1]
+    return parts_of(name)[-1]
 
 
 def matches(symbol: Symbol, name: str) -> bool:
     """Whether a symbol is called so: `close`, `Account.close` and `bank.Account.close` all name
     `Account.close` in bank.py."""
-    wanted = [part for part in re.split(r"[.#/]|::", name.strip().removesuffix("()")) if part]
-    module = [part for part in re.split(r"[./]", symbol.spot.path.rpartition(".")[0]) if part]
-    own = [*module, *re.split(r"\.|::", symbol.name)]
-    return bool(wanted) and own[-len(wanted) :] == wanted
+    wanted = parts_of(name)
+    own = [*parts_of(symbol.spot.path.rpartition(".")[0]), *parts_of(symbol.name)]
+    return own[-len(wanted) :] == wanted
 
 
 def _without_shadows(found: Sequence[Symbol]) -> list[Symbol]:
