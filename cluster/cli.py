@@ -19,6 +19,7 @@ COMMANDS = {
     "up": "cluster.commands.machine:up",
     "down": "cluster.commands.machine:down",
     "doctor": "cluster.commands.machine:doctor",
+    "lsp": "actors.lsp.command:lsp",
 }
 """In the order of `manta --help`."""
 
