@@ -7,7 +7,7 @@ take from there is set in the process first, so that no file decides.
 
 import math
 import os
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -264,14 +264,13 @@ class Daytona:
         await machine.resume()
         return machine
 
-    async def list(self, labels: Mapping[str, str]) -> AsyncIterator[Listed]:
+    async def find(self, labels: Mapping[str, str]) -> list[Listed]:
         found: list[Listed] = []
         with told("a list of sandboxes"):
             async for each in self._client.list(ListSandboxesQuery(labels=dict(labels))):
                 if each.state not in _GONE and labels.items() <= each.labels.items():
                     found.append(Listed(each.id, _labels(each)))
-        for each in found:
-            yield each
+        return found
 
     async def end(self, name: str) -> None:
         try:

@@ -5,7 +5,7 @@ The guest runs as root, so that commands, which do not, cannot reach it.
 
 import math
 import os
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -208,16 +208,16 @@ class E2B:
             sandbox = await AsyncSandbox.connect(name, timeout=patience, api_key=self._key)
         return E2BMachine(sandbox, info.metadata)
 
-    async def list(self, labels: Mapping[str, str]) -> AsyncIterator[Listed]:
+    async def find(self, labels: Mapping[str, str]) -> list[Listed]:
         states = [SandboxState.RUNNING, SandboxState.PAUSED]
         query = SandboxQuery(metadata=dict(labels), state=states)
         pages = AsyncSandbox.list(query=query, api_key=self._key)
-        while pages.has_next:
-            with told("a list of sandboxes"):
+        found: list[Listed] = []
+        with told("a list of sandboxes"):
+            while pages.has_next:
                 page = await pages.next_items()
-            for info in page:
-                if labels.items() <= info.metadata.items():
-                    yield Listed(info.sandbox_id, info.metadata)
+                found += [Listed(info.sandbox_id, info.metadata) for info in page]
+        return [each for each in found if labels.items() <= each.labels.items()]
 
     async def end(self, name: str) -> None:
         try:

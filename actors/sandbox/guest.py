@@ -133,7 +133,7 @@ def forget(head: Head, blob: bytes) -> Answer:
 
 
 CALLS = {
-    "prepare": prepare, "start": start, "attend": attend, "piece": attend, "write": attend,
+    "prepare": prepare, "start": start, "attend": attend, "piece": attend, "feed": attend,
     "kill": kill, "forget": forget, **dict.fromkeys(VERBS, file_verb),
 }  # fmt: skip
 

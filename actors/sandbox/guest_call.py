@@ -23,7 +23,7 @@ from actors.sandbox.protocol import (
     SandboxLostError,
     SandboxUnavailableError,
 )
-from actors.sandbox.vendor import Machine
+from actors.sandbox.vendor import Machine, patient
 from orchestration.clock import Clock
 
 CALL_S = 60.0
@@ -94,15 +94,10 @@ class Guest:
         message = {**head, "nonce": nonce, "forget": done}
         try:
             request = await _packed(message, blob)
-            async with asyncio.timeout(within_s):
-                said = await self._send(request, nonce, within_s)
-        except BaseException as error:
+            sending = self._send(request, nonce, within_s)
+            said = await patient(sending, within_s, self._machine.id)
+        except BaseException:
             self._done += done
-            if isinstance(error, TimeoutError):
-                raise SandboxUnavailableError(
-                    f"sandbox {self._machine.id}: no answer within {within_s:.0f} s",
-                    "look at the provider's status page and your network",
-                ) from None
             raise
         return await self._understood(head, said, nonce)
 

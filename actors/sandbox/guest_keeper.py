@@ -256,7 +256,7 @@ class Keeper:
     def on_piece(self, head: Head, blob: bytes) -> Answer:
         return {}, self.value[head["at"] : head["at"] + PIECE]
 
-    def on_write(self, head: Head, blob: bytes) -> Answer:
+    def on_feed(self, head: Head, blob: bytes) -> Answer:
         """More stdin, from byte `at` on: what came before is not taken twice."""
         fresh = blob[max(0, self.fed - head["at"]) :]
         self.fed += len(fresh)

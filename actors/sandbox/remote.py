@@ -33,7 +33,7 @@ from actors.sandbox.protocol import (
 from actors.sandbox.remote_command import RemoteCommand, RemoteProcess
 from actors.sandbox.store import lost
 from actors.sandbox.tar_transport import pack, unpack
-from actors.sandbox.vendor import IDLE_S, Machine, Vendor
+from actors.sandbox.vendor import IDLE_S, Machine, Vendor, patient
 from actors.sandbox.workspace_files import relative
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import UsageError
@@ -46,6 +46,8 @@ _FIXED = "manta-ttl"
 """Its end is set: being used does not put it off."""
 _PROGRAMS = ("bash", "git", "tar")
 _TRIES = 4
+_MOMENT_S, _READY_S = 60.0, 180.0
+"""What a small question may take, and what bringing up a machine may."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -67,6 +69,7 @@ class RemoteSandbox:
         Raises:
             SandboxError: its image lacks what we need.
         """
+        self._kept_at = asyncio.get_running_loop().time()
         wanted = {"env": dict(spec.env), "limits": asdict(spec.limits)}
         answer, _ = await self._guest.ask("prepare", spec=wanted, programs=_PROGRAMS)
         if answer["missing"]:
@@ -83,7 +86,7 @@ class RemoteSandbox:
             raise SandboxUnavailableError(f"sandbox {self.ref.id} is paused", "resume it first")
         now = asyncio.get_running_loop().time()
         if self._keeps and now - self._kept_at > IDLE_S / 6:
-            await self._machine.keep()
+            await patient(self._machine.keep(), _MOMENT_S, self.ref.id)
             self._kept_at = now
         return self._guest
 
@@ -162,7 +165,7 @@ class RemoteSandbox:
     async def set_ttl(self, seconds: float | None) -> None:
         if self._gone:
             raise lost(self.ref.id)
-        await self._machine.set_ttl(seconds)
+        await patient(self._machine.set_ttl(seconds), _MOMENT_S, self.ref.id)
         self._keeps = seconds is None
 
     async def snapshot(self) -> str:
@@ -174,20 +177,20 @@ class RemoteSandbox:
         await self._alive()
         if not 0 < port < 65_536:
             raise UsageError(f"{port} is no port", "name one from 1 to 65535")
-        return await self._machine.expose(port, ttl_s)
+        return await patient(self._machine.expose(port, ttl_s), _MOMENT_S, self.ref.id)
 
     async def pause(self) -> None:
         if self._gone:
             raise lost(self.ref.id)
         if not self._paused:
-            await self._machine.pause()
+            await patient(self._machine.pause(), _READY_S, self.ref.id)
             self._paused = True
 
     async def resume(self) -> None:
         if self._gone:
             raise lost(self.ref.id)
         if self._paused:
-            await self._machine.resume()
+            await patient(self._machine.resume(), _READY_S, self.ref.id)
             self._paused = False
 
     async def terminate(self) -> None:
@@ -235,15 +238,16 @@ class RemoteProvider:
             labels[_FIXED] = "1"
         for left in reversed(range(_TRIES)):
             try:
-                return await self._vendor.create(spec, labels, key)
+                making = self._vendor.create(spec, labels, key)
+                return await patient(making, _READY_S, "to be made")
             except QuotaExceededError:
                 raise
             except SandboxUnavailableError as error:
                 if not left:
                     raise
                 await self.clock.sleep(max(_TRIES - left, waiting(error)))
-            async for found in self._vendor.list({_KEY: key}):
-                return await self._vendor.connect(found.id)
+            for found in await patient(self._vendor.find({_KEY: key}), _MOMENT_S, "list"):
+                return await self._connected(found.id)
         raise AssertionError("the last try returns or raises")
 
     def _handle(self, machine: Machine, ref: SandboxRef) -> RemoteSandbox:
@@ -256,14 +260,16 @@ class RemoteProvider:
         if opened := self._open.get(ref.id):
             await opened.resume()
             return opened
-        machine = await self._vendor.connect(ref.id)
+        machine = await self._connected(ref.id)
         return self._handle(machine, SandboxRef(self.level, ref.id, _theirs(machine.labels)))
 
+    async def _connected(self, name: str) -> Machine:
+        return await patient(self._vendor.connect(name), _READY_S, name)
+
     async def find(self, labels: Mapping[str, str]) -> list[SandboxRef]:
-        return [
-            SandboxRef(self.level, found.id, _theirs(found.labels))
-            async for found in self._vendor.list({**labels, OURS: "1"})
-        ]
+        wanted = {**labels, OURS: "1"}
+        found = await patient(self._vendor.find(wanted), _MOMENT_S, "list")
+        return [SandboxRef(self.level, each.id, _theirs(each.labels)) for each in found]
 
     async def sweep(
         self, labels: Mapping[str, str], *, keep: Sequence[str] = ()
@@ -278,7 +284,7 @@ class RemoteProvider:
         """End one by its id; fine if it is gone already."""
         if opened := self._open.pop(name, None):
             opened.close()
-        await self._vendor.end(name)
+        await patient(self._vendor.end(name), _MOMENT_S, name)
 
     async def close(self) -> None:
         for sandbox in tuple(self._open.values()):

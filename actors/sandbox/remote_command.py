@@ -184,7 +184,7 @@ class RemoteProcess:
         async with self._writing:
             guest = await self._alive()
             try:
-                await guest.ask("write", data, id=self.id, at=self._written, eof=eof)
+                await guest.ask("feed", data, id=self.id, at=self._written, eof=eof)
             except CommandGoneError:
                 return
             self._written += len(data)

@@ -3,11 +3,21 @@
 Every method translates the vendor's errors into ours, and none tries again: `remote` does.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from actors.sandbox.protocol import Capabilities, Check, Endpoint, Level, SandboxSpec
+from actors.sandbox.protocol import (
+    Capabilities,
+    Check,
+    Endpoint,
+    Level,
+    SandboxSpec,
+    SandboxUnavailableError,
+)
+
+T = TypeVar("T")
 
 IDLE_S = 1800
 """A sandbox that nobody uses for so long ends by itself: an orphan costs no more than that."""
@@ -72,7 +82,7 @@ class Vendor(Protocol):
         """A running one by its id; one that is paused is resumed."""
         ...
 
-    def list(self, labels: Mapping[str, str]) -> AsyncIterator[Listed]:
+    async def find(self, labels: Mapping[str, str]) -> list[Listed]:
         """Those that carry all these labels, paused ones too."""
         ...
 
@@ -81,3 +91,24 @@ class Vendor(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+async def patient(work: Coroutine[None, None, T], within_s: float, name: str) -> T:
+    """A vendor's call with our own deadline, and our own cancellation: neither of which the SDKs
+    can be trusted with, so that whatever they do after it is done behind our back.
+
+    Raises:
+        SandboxUnavailableError: no answer in time.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        done, _ = await asyncio.wait({task}, timeout=within_s)
+    finally:
+        task.cancel()
+    if not done:
+        raise SandboxUnavailableError(
+            f"sandbox {name}: no answer within {within_s:.0f} s",
+            "look at the provider's status page and your network",
+        )
+    return task.result()
