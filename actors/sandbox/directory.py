@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from actors.sandbox.background import BackgroundProcess, Inbox
-from actors.sandbox.disk import DiskWatch
+from actors.sandbox.disk import DiskWatch, host_full, kept
 from actors.sandbox.enclosure import Command, Enclosure, Walls
 from actors.sandbox.expose import Exposed
 from actors.sandbox.git_transport import export_commit, import_commit
@@ -124,9 +124,12 @@ class DirectorySandbox:
         child.feed(stdin or b"")
         child.end_input()
         try:
-            return await child.finish(timeout_s)
+            result = await child.finish(timeout_s)
         finally:
             self._ended(child)
+        if self._disk.at_reserve and result.signal == signal.SIGXFSZ:
+            raise host_full()
+        return result
 
     def _ended(self, child: Child) -> None:
         self._running.discard(child)
@@ -165,17 +168,21 @@ class DirectorySandbox:
         if "\0" in cwd:
             raise UsageError("a directory's name cannot hold NUL", "leave it out")
         caps = Caps(kept, self._record.spec.limits.output)
+        self._disk.hold()
         try:
             child = await self._enclosure.start(Command(argv, caps, cwd, env or {}, on_output))
         except OSError as error:
+            self._disk.release()
             if error.errno == errno.E2BIG:
                 said = b"the command line is too long\n"
                 return ExecResult(126, "exited", b"", said, 0.0, stderr_total=len(said))
             raise SandboxUnavailableError(
                 f"no process can be started: {error}", "free processes, files or memory"
             ) from None
+        except BaseException:
+            self._disk.release()
+            raise
         self._running.add(child)
-        self._disk.hold()
         if self._record.pause_mark.exists():
             await child.kill()
             self._ended(child)
@@ -226,7 +233,8 @@ class DirectorySandbox:
     async def set_ttl(self, seconds: float | None) -> None:
         self._present()
         expires = None if seconds is None else self._clock.now() + seconds
-        self._record = self._store.renew(self._record, expires)
+        with kept():
+            self._record = self._store.renew(self._record, expires)
 
     async def snapshot(self) -> str:
         self._alive()
@@ -252,7 +260,8 @@ class DirectorySandbox:
         self._present()
         if self._record.pause_mark.exists():
             return
-        self._record.pause_mark.touch()
+        with kept():
+            self._record.pause_mark.touch()
         try:
             await self._enclosure.freeze()
         except BaseException:

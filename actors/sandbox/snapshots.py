@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from actors.sandbox.disk import used
+from actors.sandbox.disk import kept, used
 from actors.sandbox.store import DirectoryStore, Record, new_owner
 from actors.sandbox.workspace_files import copy_tree, delete_tree, run_quietly
 from orchestration.errors import NotFoundError
@@ -36,9 +36,10 @@ class Snapshots:
     def place(self, record: Record) -> Path:
         """Where the next snapshot of a sandbox goes, empty, owned like its workspace."""
         place = self._kept / f"{record.id}-{secrets.token_hex(4)}"
-        (place / "workspace").mkdir(mode=0o700, parents=True)
-        _give(place / "workspace", record.owner)
-        self._describe(place, dict(record.spec.labels), None)
+        with kept():
+            (place / "workspace").mkdir(mode=0o700, parents=True)
+            _give(place / "workspace", record.owner)
+            self._describe(place, dict(record.spec.labels), None)
         return place / "workspace"
 
     def fill(self, record: Record, snapshot: str) -> Record:

@@ -19,6 +19,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Literal
 
+from actors.sandbox.disk import host_full
 from actors.sandbox.protocol import (
     WORKSPACE,
     FileMissingError,
@@ -73,7 +74,9 @@ def _translated(error: OSError, path: str) -> SandboxError:
         return FileMissingError(f"there is no file {path[:200]!r}", "list the directory")
     if error.errno in (errno.EXDEV, errno.ELOOP):
         return _outside(path)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno == errno.ENOSPC:
+        return host_full()
+    if error.errno in (errno.EDQUOT, errno.EFBIG):
         return NoSpaceError(f"no space left for {path[:200]!r}", "remove files, or raise the limit")
     reason = os.strerror(error.errno or 0)
     return PathRefusedError(f"{path[:200]!r} is refused: {reason}", "name a plain file")
