@@ -19,6 +19,7 @@ from orchestration.errors import UsageError
 from orchestration.messages import Preparation
 from tests.contracts.sandbox_git import Origin
 
+pytestmark = pytest.mark.slow
 SPEC = SandboxSpec(labels={"run": "r", "role": "setup"})
 BUILD = "mkdir build; echo tool > build/tool; echo changed >> a.txt; echo x > stray; mkdir d; >d/y"
 
