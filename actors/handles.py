@@ -154,10 +154,10 @@ class JournalHandle(ResidentHandle):
         *,
         status: RunStatus | None = None,
         release: bool = False,
+        wake_at: float | None = None,
     ) -> int:
-        return await self._append(
-            lease.run_id, records, "append", lease, records, status=status, release=release
-        )
+        told = {"status": status, "release": release, "wake_at": wake_at}
+        return await self._append(lease.run_id, records, "append", lease, records, **told)
 
     async def append_under(self, grant: StepGrant, records: Sequence[NewRecord]) -> int:
         return await self._append(grant.run_id, records, "append_under", grant, records)
@@ -183,6 +183,9 @@ class JournalHandle(ResidentHandle):
 
     async def runs(self, *, limit: int = 100) -> list[RunInfo]:
         return await self._ask("runs", limit=limit)
+
+    async def due(self, *, limit: int = 100) -> list[RunInfo]:
+        return await self._ask("due", limit=limit)
 
     async def request_cancel(self, run_id: RunId, *, by: str) -> bool:
         return await self._ask("request_cancel", run_id, by=by)

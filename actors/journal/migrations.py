@@ -7,7 +7,7 @@ that an old one names move into it as they were.
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from sqlalchemy import Executable, text
+from sqlalchemy import Column, Executable, MetaData, Table, text
 from sqlalchemy.schema import CreateTable
 
 from actors.journal import statements
@@ -29,15 +29,28 @@ _FIND_VERSIONS: dict[str, Executable] = {
 }
 
 
+_FIRST_RUNS = Table(
+    "runs",
+    MetaData(),
+    *(Column(c.name, c.type, primary_key=c.primary_key, nullable=c.nullable) for c in RUNS.c[:13]),
+)
+"""Up to the column of the parent."""
+
+
 def _first(dialect: str) -> Sequence[Executable]:
     """Versions, runs, records and steps and, in PostgreSQL, blobs and the store's clock."""
-    made = [CreateTable(table) for table in (VERSIONS, RUNS, RECORDS, STEPS)]
+    made = [CreateTable(table) for table in (VERSIONS, _FIRST_RUNS, RECORDS, STEPS)]
     if dialect == "postgresql":
         return [text(_POSTGRES_CLOCK), CreateTable(BLOBS), *made]
     return made
 
 
-MIGRATIONS: Sequence[Migration] = (_first,)
+def _second(_: str) -> Sequence[Executable]:
+    """When a suspended run is to go on."""
+    return [text("ALTER TABLE runs ADD COLUMN wake_at DOUBLE PRECISION")]
+
+
+MIGRATIONS: Sequence[Migration] = (_first, _second)
 """The migration to version n is at n - 1."""
 
 

@@ -44,6 +44,7 @@ RUNS = Table(
     Column("lease_until", Double, nullable=False),
     Column("cancel_requested", Boolean(create_constraint=False), nullable=False),
     Column("parent", Text),
+    Column("wake_at", Double),
 )
 """The fields of `RunInfo`, in its order. Nobody drives a run whose owner is empty."""
 

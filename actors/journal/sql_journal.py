@@ -83,8 +83,9 @@ class SqlJournal(ABC):
         *,
         status: RunStatus | None = None,
         release: bool = False,
+        wake_at: float | None = None,
     ) -> int:
-        verb = partial(verbs.append, lease, tuple(records), status, release)
+        verb = partial(verbs.append, lease, tuple(records), status, release, wake_at)
         return await self._write(lease.run_id, verb)
 
     async def append_under(self, grant: StepGrant, records: Sequence[NewRecord]) -> int:
@@ -125,6 +126,9 @@ class SqlJournal(ABC):
 
     async def runs(self, *, limit: int = 100) -> list[RunInfo]:
         return await self._perform(partial(verbs.list_runs, limit))
+
+    async def due(self, *, limit: int = 100) -> list[RunInfo]:
+        return await self._perform(partial(verbs.due_runs, limit))
 
     async def request_cancel(self, run_id: RunId, *, by: str) -> bool:
         return await self._write(run_id, partial(verbs.request_cancel, run_id, by))

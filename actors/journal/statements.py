@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     Boolean,
+    Double,
     Executable,
     Integer,
     Text,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     func,
     insert,
     not_,
+    null,
     or_,
     select,
     update,
@@ -48,6 +50,12 @@ GET_RUN: Executable = select(*RUNS.c).where(_THIS_RUN)
 LIST_RUNS: Executable = (
     select(*RUNS.c).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id).limit(bindparam("limit"))
 )
+DUE_RUNS: Executable = (
+    select(*RUNS.c)
+    .where(RUNS.c.status == RunStatus.SUSPENDED.value, RUNS.c.wake_at <= store_time())
+    .order_by(RUNS.c.wake_at, RUNS.c.run_id)
+    .limit(bindparam("limit"))
+)
 LOCK_RUN: Executable = select(*RUNS.c, store_time()).where(_THIS_RUN).with_for_update()
 """The run's row, held until the transaction ends, and the time."""
 
@@ -61,6 +69,7 @@ CLAIM: Executable = (
         owner=bindparam("new_owner"),
         epoch=RUNS.c.epoch + 1,
         lease_until=bindparam("until"),
+        wake_at=null(),
     )
 )
 _HELD = and_(_THIS_RUN, RUNS.c.owner == bindparam("held_by"), RUNS.c.epoch == bindparam("held_in"))
@@ -88,6 +97,7 @@ GROW_AS_OWNER: Executable = (
             "status": func.coalesce(bindparam("new_status", type_=Text), RUNS.c.status),
             "owner": case((_RELEASE, ""), else_=RUNS.c.owner),
             "lease_until": case((_RELEASE, 0.0), else_=RUNS.c.lease_until),
+            "wake_at": bindparam("wake_at", type_=Double),
         }
     )
     .returning(RUNS.c.seq, RUNS.c.updated_at)

@@ -82,6 +82,7 @@ def create_run(
         "lease_until": 0.0,
         "cancel_requested": False,
         "parent": parent,
+        "wake_at": None,
     }
     yield Query(statements.CREATE_RUN, row)
     yield from _add(run_id, records, last=len(records), epoch=0, at=now)
@@ -118,13 +119,18 @@ def renew(lease: Lease, ttl_s: float) -> Verb[Lease]:
 
 
 def append(
-    lease: Lease, records: Sequence[NewRecord], status: RunStatus | None, release: bool
+    lease: Lease,
+    records: Sequence[NewRecord],
+    status: RunStatus | None,
+    release: bool,
+    wake_at: float | None = None,
 ) -> Verb[int]:
-    """Append an owner's records; optionally set the status and release."""
+    """Append an owner's records; optionally set the status, release, and say when to wake."""
     parameters = _held(lease) | {
         "count": len(records),
         "new_status": None if status is None else status.value,
         "release": release,
+        "wake_at": wake_at,
         "leaves": status not in {None, RunStatus.RUNNING, RunStatus.CANCELLED},
     }
     rows = yield Query(statements.GROW_AS_OWNER, parameters)
@@ -229,6 +235,12 @@ def get_run(run_id: RunId) -> Verb[RunInfo]:
 def list_runs(limit: int) -> Verb[list[RunInfo]]:
     """Read the newest runs' rows."""
     rows = yield Query(statements.LIST_RUNS, {"limit": limit})
+    return [_info(row) for row in rows]
+
+
+def due_runs(limit: int) -> Verb[list[RunInfo]]:
+    """Read the rows of suspended runs that are to go on."""
+    rows = yield Query(statements.DUE_RUNS, {"limit": limit})
     return [_info(row) for row in rows]
 
 

@@ -183,16 +183,22 @@ class Drive:
 
     async def _suspend(self) -> RunOutcome | None:
         """Give the run up until somebody answers; None when that happened meanwhile."""
-        now = self.guard.now()
+        now, moments = self.guard.now(), list[float]()
         for asked in self.machine.suspensions.values():
-            if asked.default is not None and asked.deadline is not None and asked.deadline <= now:
-                await self._take_default(asked.label, asked.default)
+            if asked.default is not None and asked.deadline is not None:
+                moments.append(asked.deadline)
+                if asked.deadline <= now:
+                    await self._take_default(asked.label, asked.default)
         if not self.inbox.is_empty:
             return None
         self.guard.is_holding = False
         try:
             await self.storage.append(
-                self.guard.lease, (), status=RunStatus.SUSPENDED, release=True
+                self.guard.lease,
+                (),
+                status=RunStatus.SUSPENDED,
+                release=True,
+                wake_at=min(moments, default=None),
             )
         except ConflictError:  # a cancel was requested
             self.guard.is_holding = True

@@ -125,6 +125,7 @@ class InMemoryJournal:
             owner=owner,
             epoch=lease.epoch,
             lease_until=lease.until,
+            wake_at=None,
         )
         row.add(NewRecord(RecordKind.CLAIMED, body=body), epoch=lease.epoch, at=now)
         return lease
@@ -145,6 +146,7 @@ class InMemoryJournal:
         *,
         status: RunStatus | None = None,
         release: bool = False,
+        wake_at: float | None = None,
     ) -> int:
         row, now = self._held(lease), self._clock.now()
         leaves = status not in {None, RunStatus.RUNNING, RunStatus.CANCELLED}
@@ -155,6 +157,7 @@ class InMemoryJournal:
             )
         for new in records:
             row.add(new, epoch=lease.epoch, at=now)
+        row.info = replace(row.info, wake_at=wake_at)
         if status is not None:
             row.info = replace(row.info, status=status, updated_at=now)
         if release:
@@ -217,6 +220,12 @@ class InMemoryJournal:
     async def runs(self, *, limit: int = 100) -> list[RunInfo]:
         newest = reversed(self._runs.values())
         return sorted((row.info for row in newest), key=lambda i: -i.created_at)[:limit]
+
+    async def due(self, *, limit: int = 100) -> list[RunInfo]:
+        now = self._clock.now()
+        waiting = [r.info for r in self._runs.values() if r.info.status is RunStatus.SUSPENDED]
+        found = [(i.wake_at, i.run_id, i) for i in waiting if i.wake_at is not None]
+        return [info for at, _, info in sorted(found) if at <= now][:limit]
 
     async def request_cancel(self, run_id: RunId, *, by: str) -> bool:
         row, now = self._row(run_id), self._clock.now()

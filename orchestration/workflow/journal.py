@@ -124,6 +124,8 @@ class RunInfo:
     lease_until: float
     cancel_requested: bool
     parent: RunId | None = None
+    wake_at: float | None = None
+    """When a suspended run goes on although nobody answered: its first default counts then."""
 
 
 CONTROL_KINDS = frozenset(
@@ -222,8 +224,11 @@ class Journal(Protocol):
         *,
         status: RunStatus | None = None,
         release: bool = False,
+        wake_at: float | None = None,
     ) -> int:
         """Append control records in one transaction; optionally set the status and release.
+
+        `wake_at` is for a run that becomes SUSPENDED: from that moment on `due` names it.
 
         A STARTED record makes its attempt the current one of its step, voiding older grants.
         Returns the last sequence number.
@@ -263,6 +268,13 @@ class Journal(Protocol):
 
     async def runs(self, *, limit: int = 100) -> list[RunInfo]:
         """Newest first."""
+        ...
+
+    async def due(self, *, limit: int = 100) -> list[RunInfo]:
+        """Suspended runs whose `wake_at` has come by the store's clock, the earliest first.
+
+        Whoever resumes one takes the default that counts now; nobody else needs to act.
+        """
         ...
 
     async def request_cancel(self, run_id: RunId, *, by: str) -> bool:

@@ -25,7 +25,10 @@ class OpenSuspension:
     payload: str
     """JSON shown to whoever decides."""
     deadline: float | None = None
-    """Seconds since the epoch; then the default counts, once somebody drives the run."""
+    """Seconds since the epoch; then the default counts, once somebody drives the run.
+
+    `Journal.due` names the runs that somebody should drive for that.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,8 +123,11 @@ class Performer:
             # The ground gave way, not the step: the run stays as it is, to be resumed.
             return Lost(error)
         except GroundError as error:
-            again = node.retry.allows(error, command.attempt)
-            return self._raised(key, error) if again else Lost(error)
+            if node.retry.allows(error, command.attempt):
+                return self._raised(key, error)
+            if ctx:
+                await ctx.note(f"the run has lost its ground, and can be resumed: {error}")
+            return Lost(error)
         except Exception as error:  # noqa: BLE001 - the door to users' steps
             return self._raised(key, error)
         except (Suspend, Bail, BaseExceptionGroup) as signal:

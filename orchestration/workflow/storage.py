@@ -111,12 +111,15 @@ class Storage:
         *,
         status: RunStatus | None = None,
         release: bool = False,
+        wake_at: float | None = None,
     ) -> int:
         """Append control records, once."""
         small = [await self._small(record) for record in records]
 
         async def write() -> int:
-            return await self.journal.append(lease, small, status=status, release=release)
+            return await self.journal.append(
+                lease, small, status=status, release=release, wake_at=wake_at
+            )
 
         async def landed() -> int | None:
             if not small:

@@ -16,7 +16,10 @@ from actors.journal.sqlite import SqliteJournal
 from actors.journal.state_directory import refuse_network
 from orchestration.errors import StaleOwnerError, StoreError, UsageError
 from orchestration.ids import RunId, StepKey
+from orchestration.workflow.engine import Engine
 from orchestration.workflow.journal import Lease, NewRecord, RecordKind
+from tests.actors.journal.samples import write
+from tests.orchestration.workflow.samples.write import OUTPUT, sample_flow
 
 RUN = RunId("the-run")
 NOTE = NewRecord(RecordKind.NOTE, StepKey("build"), 1, '{"text": "hello"}')
@@ -132,10 +135,38 @@ async def test_an_older_store_is_brought_up_to_date(directory: Path) -> None:
         await newer.close()
     with sqlite3.connect(directory / "store.db") as connection:
         assert connection.execute("SELECT x FROM extra").fetchall() == [(7,)]
-        assert connection.execute("SELECT max(version) FROM versions").fetchone() == (2,)
+        [[version]] = connection.execute("SELECT max(version) FROM versions").fetchall()
+    assert version == len(MIGRATIONS) + 1
     connection.close()
-    with pytest.raises(StoreError, match="version 2"):
+    with pytest.raises(StoreError, match=f"version {version}"):
         await SqliteJournal(directory).open()
+
+
+def _restore(directory: Path, sample: Path) -> None:
+    directory.mkdir()
+    connection = sqlite3.connect(directory / "store.db")
+    connection.executescript(sample.read_text())
+    connection.close()
+
+
+SAMPLES = sorted(Path(write.__file__).parent.glob("store-v*.sql"))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+async def test_a_run_in_a_store_of_every_version_goes_on(directory: Path, sample: Path) -> None:
+    _restore(directory, sample)
+    journal = await SqliteJournal(directory).open()
+    assert (await journal.info(write.RUN)).wake_at is None
+    await journal.decide(write.RUN, "gate", "5", by="ann")
+    outcome = await Engine(journal, owner="later").resume(sample_flow(), write.RUN)
+    assert outcome.output == OUTPUT
+    await journal.close()
+
+
+def test_there_is_a_sample_of_every_version_before_this_one() -> None:
+    assert [path.stem for path in SAMPLES] == [
+        f"store-v{n + 1}" for n in range(len(MIGRATIONS) - 1)
+    ]
 
 
 async def test_a_failed_migration_leaves_the_store_as_it_was(directory: Path) -> None:

@@ -1,6 +1,7 @@
 """Runs: made once, listed newest first."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -76,6 +77,44 @@ async def test_runs_are_listed_newest_first_up_to_a_limit(store: Store) -> None:
         await store.pass_time(1)
     assert [info.run_id for info in await store.journal.runs()] == ["b", "c", "a"]
     assert [info.run_id for info in await store.journal.runs(limit=2)] == ["b", "c"]
+
+
+async def test_a_suspended_run_is_due_from_its_moment_on(store: Store) -> None:
+    now = (await store.claimed()).until - 15
+    for name, after in (("late", 90), ("soon", 30), ("never", None)):
+        lease = await store.claimed(run_id=RunId(name))
+        wake_at = None if after is None else now + after
+        status = RunStatus.SUSPENDED
+        await store.journal.append(lease, (), status=status, release=True, wake_at=wake_at)
+        assert (await store.journal.info(RunId(name))).wake_at == wake_at
+    assert await store.journal.due() == []
+    await store.pass_time(60)
+    assert [info.run_id for info in await store.journal.due()] == ["soon"]
+    await store.pass_time(60)
+    assert [info.run_id for info in await store.journal.due()] == ["soon", "late"]
+    assert [info.run_id for info in await store.journal.due(limit=1)] == ["soon"]
+
+
+async def test_a_run_that_is_taken_up_again_is_due_no_more(store: Store) -> None:
+    lease = await store.claimed()
+    due = partial(
+        store.journal.append,
+        records=(),
+        status=RunStatus.SUSPENDED,
+        release=True,
+        wake_at=lease.until - 15,
+    )
+    await due(lease)
+    await store.pass_time(1)
+    assert [info.run_id for info in await store.journal.due()] == [RUN]
+    lease = await store.journal.claim(RUN, "supervisor")
+    assert (await store.journal.info(RUN)).wake_at is None
+    assert await store.journal.due() == []
+    await store.journal.release(lease, RunStatus.SUSPENDED)
+    assert await store.journal.due() == []
+    await due(await store.journal.claim(RUN, "supervisor"))
+    await store.journal.request_cancel(RUN, by="ann")
+    assert await store.journal.due() == []
 
 
 async def test_an_unknown_run_is_an_error_everywhere(store: Store) -> None:

@@ -12,7 +12,7 @@ from orchestration.ids import StepKey
 from orchestration.workflow.builder import Workflow, step
 from orchestration.workflow.journal import NewRecord, RecordKind, RunStatus
 from orchestration.workflow.outcome import open_suspensions, outcome_of
-from orchestration.workflow.shape import Flow
+from orchestration.workflow.shape import Flow, StepNode
 from orchestration.workflow.step import StepContext, Suspension
 from tests.orchestration.workflow.stage import (
     RUN,
@@ -212,10 +212,10 @@ async def test_a_decision_made_just_before_the_release_is_not_lost(stage: Stage)
     flow = one_gate()
     append = stage.journal.append
 
-    async def racing(lease, records, *, status=None, release=False):  # type: ignore[no-untyped-def] # pyright: ignore
+    async def racing(lease, records, *, status=None, **more):  # type: ignore[no-untyped-def] # pyright: ignore
         if status is RunStatus.SUSPENDED:
             await stage.answer(flow, '{"approved": true}')
-        return await append(lease, records, status=status, release=release)  # pyright: ignore
+        return await append(lease, records, status=status, **more)  # pyright: ignore
 
     stage.journal.append = racing  # type: ignore[method-assign] # pyright: ignore
     assert (await stage.start(flow, 3)).output == 8
@@ -334,6 +334,47 @@ async def test_a_deadline_that_passed_while_nobody_drove_counts_on_resume() -> N
     await clock.advance(3600)
     outcome = await on_manual_clock(clock, stage.resume(flow), seconds=5)
     assert outcome.output == {"ask_in_time": 6, "slow": 1}
+
+
+async def test_a_run_past_its_deadline_is_due_and_whoever_resumes_it_takes_the_default() -> None:
+    clock = ManualClock()
+    stage = Stage(clock)
+    flow = gate_until(clock, 3600, "5")
+    await on_manual_clock(clock, stage.start(flow, 1), seconds=70)
+    assert await stage.journal.due() == []
+    await clock.advance(3600)
+    [due] = await stage.journal.due()
+    assert due.run_id == RUN
+    outcome = await on_manual_clock(clock, stage.engine("hall").resume(flow, RUN), seconds=5)
+    assert outcome.status is RunStatus.DONE
+    assert await stage.journal.due() == []
+
+
+async def test_the_first_of_several_deadlines_counts_and_one_without_a_default_never() -> None:
+    clock = ManualClock()
+    stage = Stage(clock)
+
+    def asking(name: str, seconds: float, default: str | None) -> StepNode[int, int]:
+        async def ask(value: int, ctx: StepContext) -> int:
+            if ctx.answer is None:
+                deadline = ctx.now() + seconds
+                ctx.suspend(
+                    Suspension(label=name, payload="{}", deadline=deadline, default=default)
+                )
+            return ctx.answer
+
+        return step(ask, id=name, answers=int)
+
+    arms = asking("a", 50, "1"), asking("b", 20, "2"), asking("c", 1, None)
+    flow = Workflow("w", int).parallel(*arms).commit()
+    began = clock.now()
+    for wake_at in (began + 20, began + 50, None):
+        await on_manual_clock(clock, stage.start(flow, 1), seconds=5)
+        assert (await stage.journal.info(RUN)).wake_at == wake_at
+        await clock.advance(25)
+    await stage.answer(flow, "3", "c")
+    outcome = await on_manual_clock(clock, stage.resume(flow), seconds=5)
+    assert outcome.output == {"a": 1, "b": 2, "c": 3}
 
 
 async def test_an_answer_before_the_deadline_stands() -> None:
