@@ -60,7 +60,9 @@ async def bring_home(journal: Journal, run_id: RunId) -> tuple[Delivery, Path] |
     delivery = await delivered(journal, run_id)
     request = await request_of(journal, run_id)
     origin = Path(request.origin)
-    if delivery is None or not (origin.is_absolute() and await asyncio.to_thread(origin.exists)):
+    if delivery is None or not delivery.branch or not origin.is_absolute():
+        return None
+    if not await asyncio.to_thread(origin.exists):
         return None
     await fetch(journal, delivery, origin, delivery.branch)
     return delivery, origin

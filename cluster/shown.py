@@ -30,6 +30,8 @@ def delivered(delivery: Delivery | None, home: Path | None) -> str:
     """The last words of a run that went well."""
     if delivery is None:
         return ""
+    if not delivery.branch:
+        return neutralise(delivery.summary)
     lines = [neutralise(delivery.summary), ""]
     if home:
         lines.append(f"Branch {delivery.branch} is in {home}.")
@@ -189,16 +191,16 @@ async def _asked(journal: Journal, run_id: RunId, gate: str, *, as_json: bool) -
 
 async def _evidence(journal: Journal, run_id: RunId) -> tuple[str]:
     delivery = await delivery_of(journal, run_id)
-    if delivery is None:
-        raise NotFoundError(f"run {run_id} has delivered nothing yet")
+    if delivery is None or not delivery.branch:
+        raise NotFoundError(f"run {run_id} has delivered nothing")
     return ((await journal.get_blob(delivery.evidence)).decode(),)
 
 
 async def _diff(journal: Journal, settings: Settings, run_id: RunId) -> str:
     request = await request_of(journal, run_id)
     delivery = await delivery_of(journal, run_id)
-    if delivery is None:
-        raise NotFoundError(f"run {run_id} has delivered nothing yet")
+    if delivery is None or not delivery.branch:
+        raise NotFoundError(f"run {run_id} has delivered nothing")
     repository = await RunRepository.open(repository_path(settings, run_id), journal)
     return await repository.diff(request.base, delivery.tree)
 

@@ -26,6 +26,8 @@ Values = dict[str, object]
 
 PROJECT_FILES = ("manta.local.toml", "manta.toml")
 """In order of precedence. The first is for one's own machine and not committed."""
+PROOF = ("base_runs", "mutants", "mutant_seconds", "killed_share")
+"""Limits of which less would be laxer."""
 PROJECT_MAY_SET = ("test_command", "approve", "limits")
 MAX_FILE_BYTES = 64 * 1024
 
@@ -163,6 +165,11 @@ def _lowered(layers: Sequence[Layer], user: Values) -> Values:
                 raise UsageError(
                     f"{layer.name}: unknown setting limits.{name}",
                     f"known are: {', '.join(ceiling)}",
+                )
+            if name in PROOF:
+                raise UsageError(
+                    f"{layer.name}: a repository may not say how well it is proven (limits.{name})",
+                    f"put it into {user_file()}, the environment or a flag",
                 )
             if number < ceiling[name]:
                 lowered[name] = ceiling[name] = number

@@ -57,6 +57,8 @@ async def fetch_branch(run_id: str, repo: str, branch: str | None, **options: An
         if delivery is None:
             info = await journal.info(known)
             raise UsageError(f"run {known} has delivered nothing: it is {info.status}")
+        if not delivery.branch:
+            raise UsageError(f"run {known} had nothing to do, so there is no branch")
         name = branch or delivery.branch
         await fetch(journal, delivery, await asyncio.to_thread(Path(repo).absolute), name)
     tell(

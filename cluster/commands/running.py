@@ -154,7 +154,7 @@ async def conclude(journal: Journal, run_id: RunId, outcome: RunOutcome, *, as_j
             shown.delivered(delivery, home and home[1]),
             **shown.facts(delivery),
         )
-        return 0
+        return LimitError.exit_code if delivery and delivery.undone else 0
     if outcome.status is RunStatus.SUSPENDED:
         labels = [waiting.label for waiting in outcome.suspensions]
         tell(as_json, "waiting", shown.waiting(run_id, labels), run_id=run_id, labels=labels)

@@ -215,3 +215,10 @@ def test_the_examples_values_are_the_defaults_or_valid(monkeypatch: pytest.Monke
     plain = flatten(Settings().model_dump(include={"limits", "idle_stop_s", "recall_timeout_s"}))
     shown = flatten(loaded.settings.model_dump())
     assert {name: shown[name] for name in plain} == plain
+
+
+@pytest.mark.parametrize("name", ["mutants", "base_runs", "killed_share"])
+def test_a_repository_has_no_say_in_how_well_it_is_proven(repository: Path, name: str) -> None:
+    (repository / "manta.toml").write_text(f"[limits]\n{name} = 0\n")
+    with pytest.raises(UsageError, match=f"limits.{name}"):
+        load(repository)

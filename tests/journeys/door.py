@@ -46,6 +46,8 @@ class Door:
             "HOME": str(place),
             "MANTA_STATE_DIR": str(self.state),
             "MANTA_CPUS": "8",
+            "MANTA_LIMITS__MUTANTS": "0",
+            "MANTA_LIMITS__BASE_RUNS": "1",
             **more,
         }
 
