@@ -41,7 +41,7 @@ async def test_a_graph_shows_the_workflow_and_every_steps_standing() -> None:
     journal = InMemoryJournal(SystemClock())
     await fail(journal)
     text, facts = await graph(journal, RUN)
-    assert "├─ round  ↻ until is_agreed, at most 4" in text
+    assert "├─ round  ↻ until is_agreed, at most 5" in text
     assert "failed    round#1/recall" in text
     assert facts["steps"] == {"open_dossier": "done", "round#1/recall": "failed"}
     assert facts["workflow"]["definition"] == unplayed().definition
