@@ -97,6 +97,9 @@ class Supervisor:
         """Return once there is nothing left to drive."""
         if self._driving is not None:
             await asyncio.wait([self._driving])
+            error = None if self._driving.cancelled() else self._driving.exception()
+            if error:
+                _log.warning("run %s is left as it is: %s", self.run_id, error)
 
     async def _is_owned(self) -> bool:
         if self._journal is None:
