@@ -33,6 +33,7 @@ from actors.sandbox.protocol import (
     SandboxProvider,
     SandboxRef,
     SandboxUnavailableError,
+    UnsupportedError,
 )
 from actors.sandbox.relay import Streams
 from actors.sandbox.store import Record, lost
@@ -193,7 +194,8 @@ class ContainerEnclosure:
             writer.close()
             await process.wait()
             raise SandboxUnavailableError(
-                f"nobody listens at port {port} inside the sandbox", "start the server first"
+                f"cannot connect at port {port} inside the sandbox: nobody listens there",
+                "start the server first",
             )
         return reader, writer
 
@@ -201,6 +203,11 @@ class ContainerEnclosure:
         await asyncio.to_thread(self._containers.copy, self._record, place)
 
     async def freeze(self) -> None:
+        if not self.engine.pauses:
+            raise UnsupportedError(
+                "without privileges, containers pause with control groups version 2 only",
+                "leave it idle, or boot with systemd.unified_cgroup_hierarchy=1",
+            )
         await self._opened()
         await asyncio.to_thread(self.engine.ask, "pause", self._name)
 
@@ -264,7 +271,8 @@ class ContainerProvider(DirectoryProvider):
         dial: Dial | None = None,
         engine: Engine | None = None,
     ) -> None:
-        box = Box(engine or find_engine(), image, root.absolute(), tuple(toolchains))
+        self.engine = engine or find_engine()
+        box = Box(self.engine, image, root.absolute(), tuple(toolchains))
         walls = ContainerWalls(box, dial or dial_public())
         self._containers = walls.containers
         super().__init__(root, walls, clock)
