@@ -5,7 +5,7 @@ import pytest
 from orchestration.clock import ManualClock
 from orchestration.errors import GroundError, StoreError
 from orchestration.ids import RunId
-from orchestration.workflow.builder import Workflow
+from orchestration.workflow.builder import Workflow, step
 from orchestration.workflow.engine import Engine
 from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import RecordKind, RunStatus
@@ -46,7 +46,7 @@ async def test_a_lost_sandbox_is_worth_another_attempt_and_then_leaves_the_run_r
         return value + 1
 
     retry = Retry(attempts=attempts, delay_s=0.0, on=(GroundError,))
-    flow = Workflow("work", int).then(work, retry=retry).commit()
+    flow = Workflow("work", int).then(step(work, retry=retry)).commit()
     journal = InMemoryJournal(ManualClock())
     engine = Engine(journal, owner="me")
     with pytest.raises(GroundError, match="gone"):
