@@ -86,7 +86,7 @@ class Finder:
         found = await self._within(surely[:_FILES_ASKED], name)
         if not found:
             found = await self._within(perhaps[: _FILES_ASKED // 2], name)
-        if not found:
+        if not found and (surely or perhaps):
             told = [s for s in await self.everywhere(plain(name)) if plain(s.name) == plain(name)]
             ours = dict.fromkeys(s.spot.path for s in told if s.spot.path in self._documents.known)
             found = await self._within(list(ours)[:_FILES_ASKED], name)
@@ -120,7 +120,7 @@ class Finder:
         """Names that exist and are like it."""
         bare = plain(name)
         words = await asyncio.to_thread(self._words, bare)
-        return get_close_matches(bare, words, n=_NEAR, cutoff=0.6)
+        return get_close_matches(bare, words, n=_NEAR, cutoff=0.7)
 
     def _likely(self, name: str) -> tuple[list[str], list[str]]:
         """Files that seem to define the name, and others that hold it; blocking."""
@@ -137,7 +137,7 @@ class Finder:
             if any(part not in text and part not in path.encode() for part in around):
                 continue
             (surely if defines.search(text) else perhaps).append(path)
-        return surely, perhaps
+        return sorted(surely), sorted(perhaps)
 
     def _words(self, like: str) -> set[str]:
         """Identifiers that begin like it or are about as long."""

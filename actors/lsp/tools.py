@@ -223,6 +223,7 @@ class LanguageTools:
                 here = await finder.find(name, None)
                 found += [(server, symbol) for symbol in here]
                 near += [] if found else await finder.near(name)
+        near = list(dict.fromkeys(near))
         symbol = chosen([symbol for _, symbol in found], name, near, "the project")
         server = next(server for server, each in found if each is symbol)
         async with server.ready() as documents:
