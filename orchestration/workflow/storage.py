@@ -44,16 +44,25 @@ async def read_all(
     journal: Journal, run_id: RunId, *, kinds: Sequence[RecordKind] | None = None
 ) -> list[Record]:
     """A run's records, whole and of the present version."""
+    stored = await read_stored(journal, run_id, kinds=kinds)
+    return [migrated(await unspilled(journal, record)) for record in stored]
+
+
+async def read_stored(
+    journal: Journal, run_id: RunId, *, kinds: Sequence[RecordKind] | None = None
+) -> list[Record]:
+    """A run's records as they are stored."""
     found: list[Record] = []
     while True:
         after = found[-1].seq if found else 0
         page = await journal.read(run_id, after=after, kinds=kinds, limit=_PAGE)
-        found += [migrated(await _unspilled(journal, record)) for record in page]
+        found += page
         if len(page) < _PAGE:
             return found
 
 
-async def _unspilled(journal: Journal, record: Record) -> Record:
+async def unspilled(journal: Journal, record: Record) -> Record:
+    """The record with its own body, wherever that is kept."""
     blob = read_spill(record.body)
     if blob is None:
         return record

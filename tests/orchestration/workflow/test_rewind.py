@@ -1,6 +1,7 @@
 """Looking at a run, stepping through it, forking it, and replaying it."""
 
 import asyncio
+import json
 import random
 from typing import Any
 
@@ -11,7 +12,8 @@ from orchestration.errors import ConflictError, NotFoundError
 from orchestration.ids import RunId, StepKey
 from orchestration.workflow.builder import Workflow, step
 from orchestration.workflow.forking import fork
-from orchestration.workflow.journal import Record, RecordKind, RunStatus
+from orchestration.workflow.journal import NewRecord, Record, RecordKind, RunStatus
+from orchestration.workflow.outcome import decide
 from orchestration.workflow.reading import replay, results, watch
 from orchestration.workflow.retry import Retry
 from orchestration.workflow.shape import Flow
@@ -125,6 +127,80 @@ async def test_a_fork_keeps_the_past_and_goes_its_own_way(stage: Stage) -> None:
     assert await stage.facts() == before
     started = await stage.journal.read(FORK, kinds=[RecordKind.STARTED])
     assert [r.step_key for r in started] == ["add_one", "look", "say"]
+
+
+class Coder:
+    """A step whose worker talks to a model, and does something in the world."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.sent, self.go = stage, 0, asyncio.Event()
+
+    async def send(self) -> int:
+        self.sent += 1
+        return self.sent
+
+    async def says(self, ctx: StepContext, text: str) -> None:
+        turn = NewRecord(RecordKind.TURN, body=json.dumps({"text": text}))
+        sandbox = NewRecord(RecordKind.SANDBOX, body=json.dumps({"id": text}))
+        await self.stage.journal.append_under(ctx.grant, [sandbox, turn])
+
+    async def finished(self, value: int, ctx: StepContext) -> int:
+        await self.says(ctx, "finished")
+        return value
+
+    async def busy(self, value: int, ctx: StepContext) -> int:
+        await self.says(ctx, f"busy in {ctx.grant.run_id}")
+        sent = await ctx.effect("mail", self.send, int)
+        await self.go.wait()
+        return value + sent
+
+    async def asking(self, value: int, ctx: StepContext) -> int:
+        if ctx.answer is None:
+            await self.says(ctx, "asking")
+            ctx.suspend(Suspension(label="may I", payload="{}"))
+        return value + ctx.answer
+
+
+async def test_a_fork_leaves_the_conversation_of_unfinished_steps_behind(stage: Stage) -> None:
+    coder = Coder(stage)
+
+    async def last(value: int) -> int:
+        coder.go.set()
+        return value
+
+    late = Workflow("late", int).sleep(0.01).then(last).commit()
+    arms = coder.finished, coder.busy, step(coder.asking, answers=int), late
+    flow = Workflow("w", int).parallel(*arms).commit()
+    assert (await stage.start(flow, 1)).status is RunStatus.SUSPENDED
+    before = await stage.facts()
+    await fork(stage.journal, RUN, at=StepKey("late/last"), into=FORK)
+    workspace = [RecordKind.TURN, RecordKind.SANDBOX]
+    kept = await stage.journal.read(FORK, kinds=workspace)
+    assert {r.step_key for r in kept} == {"finished", "asking"}
+    await stage.engine().resume(flow, FORK)
+    await decide(stage.journal, flow, FORK, "5", by="tester")
+    outcome = await stage.engine().resume(flow, FORK)
+    assert outcome.output == {"finished": 1, "busy": 2, "asking": 6, "late": 1}
+    assert coder.sent == 1, "what has happened in the world is not repeated"
+    said = [r.body for r in await stage.journal.read(FORK, kinds=[RecordKind.TURN])]
+    assert '{"text": "busy in fork"}' in said
+    assert '{"text": "busy in run"}' not in said
+    assert await stage.facts() == before
+
+
+async def test_a_fork_shares_large_facts_with_the_original(stage: Stage) -> None:
+    async def items(value: int) -> list[int]:
+        return list(range(value))
+
+    large = Workflow("w", int).then(items).foreach(add_one, key=lambda n: f"{n:04}" * 250)
+    flow = large.map(len, returns=int).then(step(add_one, id="last")).commit()
+    await stage.start(flow, 50)
+    chosen = await stage.facts(RecordKind.CHOSEN)
+    assert all("spill" in r.body for r in chosen)
+    await fork(stage.journal, RUN, at=StepKey("last"), into=FORK)
+    found = await stage.journal.read(FORK, kinds=[RecordKind.CHOSEN])
+    assert [r.body for r in found] == [r.body for r in chosen]
+    assert (await stage.engine().resume(flow, FORK)).output == 51
 
 
 async def test_a_fork_at_an_iteration_repeats_from_there(stage: Stage) -> None:
