@@ -26,8 +26,15 @@ def level() -> str:
 
 
 @pytest.fixture
-async def provider(level: str, tmp_path: Path) -> AsyncIterator[SandboxProvider]:
-    opened = await open_provider(level, tmp_path / "sandboxes", TOOLCHAINS)
+def toolchains() -> tuple[str, ...]:
+    return TOOLCHAINS
+
+
+@pytest.fixture
+async def provider(
+    level: str, toolchains: tuple[str, ...], tmp_path: Path
+) -> AsyncIterator[SandboxProvider]:
+    opened = await open_provider(level, tmp_path / "sandboxes", toolchains)
     yield opened
     await opened.close()
 
