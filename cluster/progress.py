@@ -132,7 +132,7 @@ def _step_line(event: Event, text: str) -> str:
     step = step_in_words(neutralise(event.step))
     match event.status:
         case "started":
-            return step if event.attempt <= 1 else f"{step}, attempt {event.attempt}"
+            return step if event.attempt <= 1 or not step else f"{step}, attempt {event.attempt}"
         case "failed" | "retry":
             return f"{step} failed: {text}{' (trying again)' if event.status == 'retry' else ''}"
         case "done" if event.step == "merge":

@@ -1,5 +1,6 @@
 """What a person sees of a run: a pure fold of its events, drawn by `cluster.progress`."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -21,6 +22,10 @@ _DOING = {
     "prove_green": "green gate",
     "review": "review",
     "audit": "security",
+    "challenge": "mutants",
+    "agree": "",
+    "choose": "",
+    "settle": "",
     "merge": "merging",
     "conclude": "testing the whole",
     "ask_delivery": "delivery gate",
@@ -53,7 +58,7 @@ class Row:
         if self.state in {"done", "failed"} and not self.running:
             return self.state
         again = f" (round {self.rounds})" if self.rounds > 1 else ""
-        return (" and ".join(dict.fromkeys(self.running.values())) or "…") + again
+        return (" and ".join(filter(None, dict.fromkeys(self.running.values()))) or "…") + again
 
     @property
     def is_over(self) -> bool:
@@ -83,7 +88,7 @@ class RunView:
 
 
 def step_in_words(step: str) -> str:
-    """What people call a step."""
+    """What people call a step; nothing where it takes no time."""
     return _DOING.get(step, step.replace("_", " "))
 
 
@@ -122,7 +127,7 @@ def _step(row: Row, event: Event) -> Row:
     running = {key: name for key, name in row.running.items() if key != event.key}
     if event.status == "started":
         running[event.key] = step_in_words(event.step)
-        rounds = row.rounds + (event.step == "write_code" and event.attempt <= 1)
+        rounds = max(row.rounds, _round(event.key)) if event.step == "write_code" else row.rounds
         return replace(row, state="working", rounds=rounds, running=MappingProxyType(running))
     if event.status not in _ENDS:
         return row
@@ -132,6 +137,12 @@ def _step(row: Row, event: Event) -> Row:
     elif event.status == "done" and event.step == "merge":
         state = "done"
     return replace(row, state=state, said=said, running=MappingProxyType(running))
+
+
+def _round(key: str) -> int:
+    """The innermost loop's iteration."""
+    numbers = re.findall(r"#(\d+)", key)
+    return int(numbers[-1]) if numbers else 1
 
 
 def _turn(row: Row, event: Event) -> Row:
