@@ -31,6 +31,8 @@ _DOING = {
     "ask_delivery": "delivery gate",
     "deliver": "delivering",
 }
+_RIVAL = re.compile(r"/attempt\[(?!1\])")
+"""In the key of a step of a second or later coder who competes for a task."""
 _ENDS = {"done", "failed", "retry", "withdrawn"}
 
 
@@ -127,7 +129,8 @@ def _step(row: Row, event: Event) -> Row:
     running = {key: name for key, name in row.running.items() if key != event.key}
     if event.status == "started":
         running[event.key] = step_in_words(event.step)
-        rounds = max(row.rounds, _round(event.key)) if event.step == "write_code" else row.rounds
+        begins_round = event.step == "write_code" and event.attempt <= 1
+        rounds = row.rounds + (begins_round and not _RIVAL.search(event.key))
         return replace(row, state="working", rounds=rounds, running=MappingProxyType(running))
     if event.status not in _ENDS:
         return row
@@ -137,12 +140,6 @@ def _step(row: Row, event: Event) -> Row:
     elif event.status == "done" and event.step == "merge":
         state = "done"
     return replace(row, state=state, said=said, running=MappingProxyType(running))
-
-
-def _round(key: str) -> int:
-    """The innermost loop's iteration."""
-    numbers = re.findall(r"#(\d+)", key)
-    return int(numbers[-1]) if numbers else 1
 
 
 def _turn(row: Row, event: Event) -> Row:
