@@ -6,6 +6,7 @@ directly reads nothing from outside.
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from pydantic_settings import (
 
 from actors.models.gateway import Role
 from actors.sandbox.egress import AllowList
+from actors.sandbox.opening import WITH_IMAGES
 from actors.sandbox.protocol import Level, Suspended
 from orchestration.approval import ApprovalPolicy, Gate, Rule, tool_rule
 from orchestration.messages import Budget, Frozen, Limits, Preparation
@@ -45,8 +47,13 @@ def state_home() -> Path:
     return Path(home).expanduser() / "manta"
 
 
-def running_toolchains() -> tuple[Path, ...]:
-    """The environment set up for sandboxes, else the one that runs us; and its installation."""
+def running_toolchains(known: Mapping[str, object] | None = None) -> tuple[Path, ...]:
+    """The environment set up for sandboxes, else the one that runs us; and its installation.
+
+    None for a level that starts from an image, which has its own. `known`: settings so far.
+    """
+    if known and known.get("sandbox") in WITH_IMAGES:
+        return ()
     own = Path(sys.prefix) / "sandbox"
     prefix = own if own.is_dir() else Path(sys.prefix)
     return tuple(dict.fromkeys((prefix, Path(sys.base_prefix))))

@@ -8,6 +8,7 @@ from typing import Protocol, cast, get_args
 
 from actors.sandbox.protocol import (
     Capabilities,
+    Check,
     Level,
     Sandbox,
     SandboxLostError,
@@ -47,13 +48,36 @@ async def open_provider(
 ) -> SandboxProvider:
     """A provider that passed its self-test. `root` holds the sandboxes of levels on this machine.
 
-    A plug is called as `Plug(root, toolchains=...)`, with `image=...` where one is named. `needs`
-    are names of `Capabilities` that the level must have.
-
     Raises:
         UsageError: no such level, no such capability, or an image for a level without images.
         UnsupportedError: the level lacks a capability that is needed.
         SandboxUnavailableError: the self-test failed; names every failure and its fix.
+    """
+    provider, checks = await examine_level(level, root, toolchains, image=image, needs=needs)
+    failed = [check for check in checks if not check.ok]
+    if failed:
+        await provider.close()
+        raise SandboxUnavailableError(
+            f"the sandbox level {level!r} does not work here: "
+            + "; ".join(f"{check.name}: {check.detail}" for check in failed),
+            "; ".join(dict.fromkeys(check.fix for check in failed if check.fix)),
+        )
+    return provider
+
+
+async def examine_level(
+    level: str,
+    root: Path,
+    toolchains: Sequence[str] = (),
+    *,
+    image: str = "",
+    needs: Sequence[str] = (),
+) -> tuple[SandboxProvider, list[Check]]:
+    """A provider and what its self-test says: only to look at, unless all is well.
+
+    A plug is called as `Plug(root, toolchains=...)`, with `image=...` where one is named. `needs`
+    are names of `Capabilities` that the level must have. Raises as `open_provider`, but for the
+    self-test.
     """
     if level not in PLUGS:
         known = ", ".join(name for name in get_args(Level) if name in PLUGS)
@@ -65,18 +89,10 @@ async def open_provider(
     provider = plug(root, toolchains=tuple(toolchains), **chosen)
     try:
         require(provider, needs)
-        failed = [check for check in await provider.doctor() if not check.ok]
+        return provider, await provider.doctor()
     except BaseException:
         await provider.close()
         raise
-    if failed:
-        await provider.close()
-        raise SandboxUnavailableError(
-            f"the sandbox level {level!r} does not work here: "
-            + "; ".join(f"{check.name}: {check.detail}" for check in failed),
-            "; ".join(dict.fromkeys(check.fix for check in failed if check.fix)),
-        )
-    return provider
 
 
 def _plug(level: str) -> _Plug:
