@@ -168,7 +168,14 @@ def _not_red(paths: set[str], base: TestReport, red: TestReport) -> Iterator[str
     yield from _prove_nothing(cases, before)
     uncollected = {case.id for case in failing if "::" not in case.id}
     rest = {id_: o for id_, o in before.items() if file_of(id_) not in uncollected}
-    yield from _lost(rest, red, known={*base.flaky, *(case.id for case in failing)})
+    known = {*base.flaky, *_unbuilt(failing, red), *(case.id for case in failing)}
+    yield from _lost(rest, red, known=known)
+
+
+def _unbuilt(failing: Iterable[TestCase], red: TestReport) -> Iterator[str]:
+    """Tests that are built together with new ones, and cannot run for the very same reason."""
+    why = {case.message for case in failing if case.outcome is Outcome.ERROR}
+    return (c.id for c in red.with_outcome(Outcome.ERROR) if c.message in why)
 
 
 def _prove_nothing(cases: Iterable[TestCase], before: Mapping[str, Outcome]) -> Iterator[str]:

@@ -216,6 +216,18 @@ def test_a_new_test_may_not_break_others():
     assert_refused(red_gate(TESTS, BEFORE, red), f"{OLD}::test_a passed before and fails")
 
 
+def test_tests_that_are_built_together_may_fail_together_for_the_missing_symbol():
+    """Go builds a package's tests as one: a new test's missing symbol stops the old ones too."""
+    new, old = "greet/bye_test.go", "greet/greet_test.go"
+    before = report({f"{old}::TestHello": "pass"})
+    unbuilt = report({f"{old}::TestHello": "error", f"{new}::TestBye": "error"}, RED,
+                     message="undefined: Bye")  # fmt: skip
+    assert red_gate(patch(change(new)), before, unbuilt).passed
+    other = unbuilt.cases[0].model_copy(update={"message": "undefined: Hello"})
+    apart = unbuilt.model_copy(update={"cases": (other, unbuilt.cases[1])})
+    assert_refused(red_gate(patch(change(new)), before, apart), "TestHello", "passed before")
+
+
 def test_a_test_that_fails_anyway_is_not_red():
     red = report({f"{OLD}::test_a": "pass", f"{OLD}::test_flaky": "fail"}, RED)
     assert_refused(red_gate(patch(change(OLD, "M")), BEFORE, red), "No new test fails")
@@ -465,7 +477,11 @@ def test_test_paths_are_told_from_code(path: str, expected: bool):
     assert is_test_path(path) is expected
 
 
-@pytest.mark.parametrize("path", ["conftest.py", "a/b/conftest.py", "vitest.config.ts", "x.pth"])
+@pytest.mark.parametrize("path", [
+        "conftest.py", "a/b/conftest.py", "vitest.config.ts", "x.pth", "web/vite.config.mts",
+        "babel.config.js", ".babelrc", "node_modules/vitest/index.js", ".cargo/config.toml",
+    ],
+)  # fmt: skip
 def test_runner_configuration_is_known_by_name(path: str):
     assert is_runner_config(path)
 
@@ -484,6 +500,12 @@ def test_runner_configuration_is_known_by_name(path: str):
         ("package.json", "", '{"name": "x"}', True),
         ("package.json", '{"version": "1"}', '{"version": "2"}', True),
         ("package.json", '{"scripts": {"test": "jest"}}', '{"scripts": {"test": "true"}}', False),
+        ("package.json", "", '{"scripts": {"pretest": "rm -r test"}}', False),
+        ("Cargo.toml", "", '[dependencies]\nserde = "1"', True),
+        ("Cargo.toml", "", '[[test]]\nname = "a"\nharness = false', False),
+        ("Cargo.toml", "", "[package]\nautotests = false", False),
+        ("Cargo.toml", "", "[lib]\ntest = false", False),
+        ("Cargo.toml", "", "lib = 3", False),
     ],
 )
 def test_the_runners_part_of_a_shared_file_is_compared_alone(
