@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from actors.sandbox.obstacles import obstacles
 from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Check
 from cluster.connection import probe
@@ -67,7 +68,8 @@ def platform() -> Check:
     """The local cluster's keeper and the local sandbox need Linux."""
     return Check(
         "system", sys.platform == "linux", sys.platform,
-        "elsewhere name a Ray cluster (--address) and a remote sandbox level",
+        "elsewhere name a Ray cluster (--address); for the sandbox choose the level container "
+        "(on macOS: podman machine, colima or Docker Desktop), e2b or daytona",
     )  # fmt: skip
 
 
@@ -156,9 +158,13 @@ async def sandbox(settings: Settings) -> list[Check]:
     missing = [path for path in settings.toolchains if not path.is_dir()]
     root = settings.state_dir / "sandboxes"
     try:
-        provider = await open_provider(settings.sandbox, root, tools)
+        provider = await open_provider(
+            settings.sandbox, root, tools,
+            image=settings.sandbox_image, needs=settings.sandbox_needs,
+        )  # fmt: skip
     except MantaError as error:
-        return [Check("sandbox", False, error.what, error.fix)]
+        met = obstacles() if settings.sandbox == "local" and sys.platform == "linux" else []
+        return [Check("sandbox", False, error.what, error.fix), *met]
     await provider.close()
     detail = f"level {settings.sandbox} works"
     if settings.sandbox == "none":

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from actors.sandbox.protocol import (
     Level,
     SandboxError,
     SandboxProvider,
+    SandboxUnavailableError,
 )
 from actors.sandbox.relay import Streams
 from actors.sandbox.store import Record, lost
@@ -255,6 +257,12 @@ class LocalWalls:
     level: Level = "local"
 
     def __init__(self, root: Path, toolchains: Sequence[str], dial: Dial) -> None:
+        if not sys.platform.startswith("linux"):
+            raise SandboxUnavailableError(
+                f"the level 'local' needs Linux, and this is {sys.platform}",
+                "choose the level `container`: podman machine, colima or Docker Desktop run it in "
+                "a small Linux machine (MANTA_SANDBOX=container); nothing weaker is chosen for you",
+            )
         groups = cgroups.available()
         place = root.absolute()
         self._ground = Ground(place, find_tools(), tuple(toolchains), dial, bool(groups.paths))

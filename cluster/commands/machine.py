@@ -5,11 +5,13 @@ from typing import Any
 
 import click
 
+from actors.sandbox.obstacles import apparmor_profile
 from cluster import shown
 from cluster.connection import client_environment
 from cluster.doctor import examine
 from cluster.local_cluster import cluster_in_use, stop_cluster
 from cluster.options import common, door, say, settings_from, tell
+from cluster.sweeping import sweep
 
 
 @click.command()
@@ -41,10 +43,23 @@ async def down(**options: Any) -> int:
 
 @click.command()
 @common
+@click.option("--sweep", is_flag=True, help="First end sandboxes that no live run owns.")
+@click.option("--apparmor", is_flag=True, help="Only print the profile that bubblewrap needs.")
 @door
 async def doctor(**options: Any) -> int:
     """Check this machine, and say how to fix what is wrong."""
-    checks = await examine(settings_from(options))
+    if options["apparmor"]:
+        click.echo(apparmor_profile(), nl=False)
+        return 0
+    settings = settings_from(options)
+    if options["sweep"]:
+        swept = await sweep(settings)
+        for ref in swept:
+            run = ref.labels.get("run", "")
+            facts = {"id": ref.id, "level": ref.level, "run": run}
+            tell(options["as_json"], "swept", f"ended sandbox {ref.id} of run {run}", **facts)
+        say(f"sandboxes that no live run owns: {len(swept)} ended")
+    checks = await examine(settings)
     for check in checks:
         tell(options["as_json"], "check", shown.check_line(check), **shown.check_facts(check))
     return 0 if all(check.ok for check in checks) else 1
