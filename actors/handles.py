@@ -5,8 +5,7 @@ was running there dies with it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -22,7 +21,6 @@ from ray.exceptions import (
 )
 
 from actors.assignments import ChallengeJob, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
-from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
 from actors.models.gateway import ModelReply, ModelRequest, Role
 from actors.models.governor import Call, Lane, Leave
 from orchestration.errors import InfrastructureError, MantaError, StoreError, WorkerLostError
@@ -31,7 +29,6 @@ from orchestration.messages import (
     Difficulty,
     FeatureRequest,
     Plan,
-    Recollection,
     Usage,
 )
 from orchestration.proof import Review, TestReport
@@ -257,46 +254,6 @@ class GovernorHandle(ResidentHandle):
 
     async def pause(self, lane: Lane, seconds: float) -> None:
         await self._ask("pause", lane, seconds)
-
-
-class MemoryHandle(ResidentHandle):
-    """Memory, spoken to its actor. Never raises: what is lost is said in the report's note."""
-
-    async def recall(self, repository: str, query: str, *, limit: int = 8) -> RecallReport:
-        try:
-            return await self._ask("recall", repository, query, limit=limit, again=False)
-        except MantaError as error:
-            return RecallReport(note=f"memory is unavailable: {error}")
-
-    async def manifest(self, repository: str) -> dict[str, str]:
-        return await self._ask("manifest", repository)
-
-    async def index(
-        self,
-        repository: str,
-        commit: str,
-        files: Mapping[str, SourceFile],
-        removed: Sequence[str] = (),
-    ) -> IndexReport:
-        return await self._ask("index", repository, commit, files, removed)
-
-    async def remember(self, repository: str, lesson: Lesson) -> None:
-        await self._ask("remember", repository, lesson)
-
-    def recaller(self, repository: str) -> "RepositoryRecall":
-        """Recall confined to one repository, for a player's tools."""
-        return RepositoryRecall(self, repository)
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryRecall:
-    """Implements the tools' `Recaller`. The repository is ours to say, never the model's."""
-
-    memory: MemoryHandle
-    repository: str
-
-    async def recall(self, query: str, *, limit: int) -> list[Recollection]:
-        return list((await self.memory.recall(self.repository, query, limit=limit)).found)
 
 
 class PlayerHandle:

@@ -45,7 +45,11 @@ class RunRepository:
 
     async def text(self, commit: str, path: str) -> str:
         """A file as text, odd bytes replaced."""
-        return (await self._bare.read(commit, path)).decode(errors="replace")
+        return (await self.read(commit, path)).decode(errors="replace")
+
+    async def read(self, commit: str, path: str) -> bytes:
+        """A file of a tree that is held."""
+        return await self._bare.read(commit, path)
 
     async def blobs(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Files by blob id, of trees that are held."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from actors.assignments import Brief, ChallengeJob, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
 from actors.evidence import evidence_of, lesson_of, summary_of
-from actors.memory import SourceFile
+from actors.guidance import nested_guidance, readable
+from actors.memory.feeding import BUDGET_S, Snapshot, feed
 from actors.ports import MemoryPort, Pools, asks
 from actors.run_repository import RunRepository
 from actors.tools.text import neutralise
@@ -35,8 +36,6 @@ CHALLENGERS = 4
 """Reviewers' slots that one challenge takes at most."""
 MERGED = "merged"
 """Key of the recorded effect by which the integration branch moves."""
-INDEXED = 400_000
-"""Bytes of the largest file that memory keeps."""
 
 
 class Merged(Frozen):
@@ -78,12 +77,10 @@ class Team:
     # --- planning ------------------------------------------------------------------------------
 
     async def recall(self, dossier: Dossier, ctx: StepContext, /) -> tuple[Recollection, ...]:
-        try:
-            await self._index(dossier.tree)
-        except MantaError as error:
-            await ctx.note(f"memory could not be brought up to date: {error}")
+        if trouble := await self._index(dossier.tree):
+            await ctx.note(f"memory is not up to date: {trouble}")
         query = "\n".join((self.request.text, *dossier.notes))
-        report = await self.memory.recall(self.request.repository, query)
+        report = await self.memory.recall(self.request.memory_key, query)
         await ctx.note(report.note or f"memory: {len(report.found)} pieces recalled")
         return report.found
 
@@ -100,7 +97,7 @@ class Team:
     @asks
     async def write_test(self, work: Work, ctx: StepContext, /) -> Patch:
         job = CodeJob(
-            brief=self.brief,
+            brief=await self._brief(work, work.task.files),
             task=work.task,
             tree=work.base,
             feedback=work.feedback,
@@ -120,7 +117,7 @@ class Team:
         moved = work.patch is not None and work.patch.base != work.base
         upstream = work.base if moved else None
         job = CodeJob(
-            brief=self.brief,
+            brief=await self._brief(work, work.task.files),
             task=work.task,
             tree=start,
             upstream=upstream,
@@ -288,7 +285,7 @@ class Team:
         if patch is None or green is None:
             raise ValueError("a review without its proof")
         return ExamineJob(
-            brief=self.brief,
+            brief=await self._brief(work, patch.paths),
             task=work.task,
             base=work.base.commit,
             tree=patch.tree,
@@ -301,26 +298,33 @@ class Team:
             others=work.others,
         )
 
-    async def _index(self, tree: TreeRef) -> None:
-        """Bring memory up to date with the files of a tree: only what changed is sent."""
-        name = self.request.repository
-        known = await self.memory.manifest(name)
-        entries = await self.repository.files(tree)
-        wanted = {e.path: e for e in entries if e.mode.startswith("100") and e.size <= INDEXED}
-        files = {
-            path: SourceFile(entry.blob, await self.repository.text(tree.commit, path))
-            for path, entry in wanted.items()
-            if known.get(path) != entry.blob
-        }
-        removed = [path for path in known if path not in wanted]
-        if files or removed:
-            await self.memory.index(name, tree.commit, files, removed)
+    async def _brief(self, work: Work, files: Sequence[str]) -> Brief:
+        """What is told of one task: with the guides nearest to its files, as its base has them."""
+        tree = work.base
+        paths = readable(await self.repository.files(tree))
+        nearer = await nested_guidance(
+            paths, files, lambda path: self.repository.read(tree.commit, path)
+        )
+        both = "\n\n".join(part for part in (self.brief.guidance, nearer) if part)
+        return self.brief.model_copy(update={"guidance": both})
+
+    async def _index(self, tree: TreeRef) -> str:
+        """Bring memory up to date with the files of a tree. Returns what hindered it, or ""."""
+        try:
+            async with asyncio.timeout(2 * BUDGET_S):
+                files = await self.repository.files(tree)
+                snapshot = Snapshot(tree.commit, files, self.repository)
+                return (await feed(self.memory, self.request.memory_key, snapshot)).note
+        except TimeoutError:
+            return f"it took longer than {2 * BUDGET_S:.0f} s"
+        except MantaError as error:
+            return str(error)
 
     async def _learn(self, dossier: Dossier) -> None:
         """Lessons of this run for later ones."""
         await self._index(dossier.tree)
         for work in dossier.works:
-            await self.memory.remember(self.request.repository, lesson_of(work, self.request))
+            await self.memory.remember(self.request.memory_key, lesson_of(work, self.request))
 
     def _trailers(self, task: CodeTask) -> str:
         return f"Manta-Run: {self.request.run_id}\nManta-Task: {task.id}"

@@ -7,19 +7,18 @@ from urllib.parse import urlsplit, urlunsplit
 
 from actors.git.repository import BareRepository
 from actors.git.source import Source, open_source
+from actors.guidance import readable, root_guidance
 from actors.models.routing import ROLES, Routes, parse_routes
 from actors.runners.suite import detect
 from cluster.brain import Brain
 from cluster.settings import Settings
-from orchestration.errors import NotFoundError, UsageError
+from orchestration.errors import UsageError
 from orchestration.ids import BlobId, RunId, new_run_id, parse_run_id
 from orchestration.messages import FeatureRequest, TreeRef
 from orchestration.stories import unplayed
 
 REQUEST_LIMIT = 20_000
 """Characters. A longer request belongs into a file of the repository that the request names."""
-GUIDES = ("AGENTS.md", "CLAUDE.md")
-GUIDE_BYTES = 30_000
 RATES = ("requests_per_minute", "tokens_per_minute")
 
 
@@ -109,19 +108,26 @@ async def take_in(order: Order, settings: Settings) -> tuple[FeatureRequest, Sou
     source = await open_source(order.repository, order.ref)
     repository = await BareRepository.create(repository_path(settings, run_id))
     await repository.import_bundle(source.bundle, max_bytes=len(source.bundle))
-    files = [entry.path for entry in await repository.files(source.commit)]
+    entries = await repository.files(source.commit)
+    files = [entry.path for entry in entries]
+    origin = public_origin(order.repository, source)
+
+    async def read(path: str) -> bytes:
+        return await repository.read(source.commit, path)
+
     if not settings.test_command:
-        await detect(files, lambda path: repository.read(source.commit, path))
+        await detect(files, read)
     base = TreeRef(commit=source.commit, bundles=(BlobId(sha256(source.bundle).hexdigest()),))
     request = FeatureRequest(
         run_id=run_id,
         text=text,
         repository=source.name,
         base=base,
-        origin=public_origin(order.repository, source),
+        memory=memory_key(source.name, origin, await repository.root(source.commit)),
+        origin=origin,
         base_ref=source.ref_name,
         brain=brain.model_dump_json(),
-        guidance=await guidance(repository, source.commit, files),
+        guidance=await root_guidance(readable(entries), read),
         test_command=settings.test_command,
         setup=settings.preparation(),
         limits=settings.limits,
@@ -145,13 +151,10 @@ def public_origin(given: str, source: Source) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-async def guidance(repository: BareRepository, commit: str, files: list[str]) -> str:
-    """The repository's guide for agents at its root: AGENTS.md, or CLAUDE.md without one."""
-    for name in GUIDES:
-        if name in files:
-            try:
-                data = await repository.read(commit, name)
-            except NotFoundError:
-                continue
-            return data[:GUIDE_BYTES].decode(errors="replace")
-    return ""
+def memory_key(name: str, origin: str, root: str) -> str:
+    """Under which key memory keeps a repository.
+
+    The origin is what a person typed, so that no repository can claim another one's memory; the
+    first commit tells apart what lay at one place at different times.
+    """
+    return f"{name}@{sha256(f'{origin} {root}'.encode()).hexdigest()[:16]}"

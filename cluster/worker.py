@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.handles import GatewayHandle, MemoryHandle
+from actors.handles import GatewayHandle
 from actors.hands import Hands
+from actors.memory_handle import MemoryHandle
 from actors.models.spread import SpreadGateway
 from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Level, SandboxProvider, Suspended
@@ -28,14 +29,18 @@ class WorkerSetup:
     """Names of the model gateways; a conversation keeps to one of them."""
     memory: str
     repository: str
-    """The target repository's name, for recall."""
+    """Under which key memory keeps the target repository."""
     level: Level
     toolchains: tuple[str, ...]
-    coders: int = 4
+    tasks: int = 4
+    """How many are worked on at once."""
+    slots: int = 1
+    """How many of them share one process of a role."""
     image: str = ""
     needs: tuple[str, ...] = ()
     suspended: Suspended = "pause"
     setup: Preparation | None = None
+    recall_s: float = 1.5
 
     async def hands(self, name: str) -> Hands:
         """What a player works with."""
@@ -44,7 +49,7 @@ class WorkerSetup:
             journal=await self.journal(),
             gateway=SpreadGateway([GatewayHandle(find(name), name) for name in self.gateways]),
             sandboxes=await self.provider(),
-            recaller=MemoryHandle(find(self.memory), self.memory).recaller(self.repository),
+            recaller=self.remembering().recaller(self.repository),
             clock=SystemClock(),
             toolchains=self.toolchains,
             setup=self.setup,
@@ -54,13 +59,17 @@ class WorkerSetup:
         """What a supervisor plays on."""
         return Stage(
             journal=await self.journal(),
-            pools=open_pools(run_id, self, coders=self.coders, reviewers=self.coders),
-            memory=MemoryHandle(find(self.memory), self.memory),
+            pools=open_pools(run_id, self, tasks=self.tasks, slots=self.slots),
+            memory=self.remembering(),
             sandboxes=await self.provider(),
             suspended=self.suspended,
             repositories=Path(self.state_dir) / "repositories",
             clock=SystemClock(),
         )
+
+    def remembering(self) -> MemoryHandle:
+        """Memory's actor."""
+        return MemoryHandle(find(self.memory), self.memory, recall_s=self.recall_s)
 
     async def journal(self) -> Journal:
         """The run's journal: the store's actor, or PostgreSQL directly."""

@@ -87,7 +87,9 @@ class FeatureRequest(Frozen):
     run_id: RunId
     text: str = Field(min_length=1, max_length=20_000)
     repository: str
-    """Its name, for people and for memory: the last part of its path or URL."""
+    """Its name, for people: the last part of its path or URL."""
+    memory: str = ""
+    """The key that keeps its memory apart from others of its name; "" for the name alone."""
     base: TreeRef
     origin: str = ""
     """The path or URL it came from, without credentials; a finished branch is delivered there."""
@@ -105,6 +107,10 @@ class FeatureRequest(Frozen):
     policy: ApprovalPolicy = ApprovalPolicy()
     workflow: str = ""
     """The workflow to play, as `module:function`; "" for the delivery of `delivery.py`."""
+
+    @property
+    def memory_key(self) -> str:
+        return self.memory or self.repository
 
 
 # --- the plan ----------------------------------------------------------------------------------

@@ -184,6 +184,11 @@ class BareRepository:
         texts = answer.out.decode(errors="replace").split("\x01")
         return [log_entry(text.lstrip("\n")) for text in texts[:-1]]
 
+    async def root(self, commit: str) -> CommitId:
+        """The first commit of a history, along first parents."""
+        first = ("--first-parent", "--max-parents=0")
+        return CommitId((await self._git("rev-list", *first, oid(commit))).text.split()[-1])
+
     async def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether `newer` contains `older`."""
         answer = await self._git("merge-base", "--is-ancestor", oid(older), oid(newer), ok=(0, 1))

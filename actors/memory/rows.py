@@ -13,7 +13,7 @@ from orchestration.ids import CommitId
 from orchestration.messages import Recollection
 
 PATH_BYTES = 1_500
-_RECALLED_CHARS = 4_500
+_RECALLED_CHARS = 2_500
 """Of one recollection; a symbol that is longer is worth opening."""
 _LESSON_CHARS = 2_000
 """Of a problem, and of a fix."""

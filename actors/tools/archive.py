@@ -94,6 +94,16 @@ class Archive:
         results = [result for record in await self._turns() for result in record.results or ()]
         return {path for each in results for path in (*each.paths_read, *each.paths_written)}
 
+    async def answers(self, characters: int) -> list[tuple[KeptResult, str]]:
+        """Tools' whole answers, the latest first, until there are so many characters."""
+        found: list[tuple[KeptResult, str]] = []
+        for record in reversed(await self._turns()):
+            for result in reversed(record.results or ()):
+                if (characters := characters - result.size) < 0 and found:
+                    return found
+                found.append((result, (await self._whole(result))[: characters + result.size]))
+        return found
+
     async def _turns(self) -> list[TurnRecord]:
         return await read_turns(self._journal, self._run_id, self._step_key)
 

@@ -12,6 +12,7 @@ from actors.architect import Architect
 from actors.coder import Coder
 from actors.git.source import open_source
 from actors.hands import Hands
+from actors.memory import RecallReport
 from actors.memory.memory import Memory
 from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, ToolCall
 from actors.models.scripted import FunctionGateway
@@ -27,7 +28,7 @@ from cluster.settings import running_toolchains
 from orchestration.approval import ApprovalPolicy, Gate, Rule
 from orchestration.clock import SystemClock
 from orchestration.ids import BlobId, RunId
-from orchestration.messages import Delivery, FeatureRequest, Limits, Recollection, TreeRef
+from orchestration.messages import Delivery, FeatureRequest, Limits, TreeRef
 from orchestration.stories import unplayed
 from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.outcome import RunOutcome, decide, outcome_of
@@ -91,8 +92,8 @@ def steady(request: ModelRequest) -> ModelReply:
 
 @dataclass
 class NoRecall:
-    async def recall(self, query: str, *, limit: int) -> list[Recollection]:
-        return []
+    async def recall(self, query: str, *, limit: int) -> RecallReport:
+        return RecallReport()
 
 
 @dataclass
