@@ -153,18 +153,25 @@ def _shown_as(name: str, actor: type) -> type:
     return type(name, (actor,), {"__doc__": actor.__doc__})
 
 
-def open_pools(run_id: RunId, setup: Setup, *, coders: int, reviewers: int) -> Pools:
-    """A run's pools of Ray actors."""
+def open_pools(run_id: RunId, setup: Setup, *, tasks: int, slots: int) -> Pools:
+    """A run's pools of Ray actors, for so many tasks at once, `slots` of them in one process."""
+    workers = -(-tasks // slots)
     return Pools(
         architects=_pool(run_id, setup, Architect, ArchitectHandle, limit=1),
-        coders=_pool(run_id, setup, Coder, CoderHandle, limit=coders),
-        reviewers=_pool(run_id, setup, Reviewer, ReviewerHandle, limit=reviewers),
-        analysts=_pool(run_id, setup, SecurityAnalyst, SecurityHandle, limit=reviewers),
+        coders=_pool(run_id, setup, Coder, CoderHandle, limit=workers, slots=slots),
+        reviewers=_pool(run_id, setup, Reviewer, ReviewerHandle, limit=workers, slots=slots),
+        analysts=_pool(run_id, setup, SecurityAnalyst, SecurityHandle, limit=workers, slots=slots),
     )
 
 
 def _pool(
-    run_id: RunId, setup: Setup, player: type[Player], handle: type[P], *, limit: int
+    run_id: RunId,
+    setup: Setup,
+    player: type[Player],
+    handle: type[P],
+    *,
+    limit: int,
+    slots: int = 1,
 ) -> Pool[P]:
     async def make(number: int) -> P:
         name = f"{player.role}-{number}"
@@ -176,7 +183,7 @@ def _pool(
                 get_if_exists=False,
                 max_restarts=0,
                 max_task_retries=0,
-                num_cpus=CPUS["player"],
+                num_cpus=CPUS["player"] * slots,
             )
             .remote(name, setup)
         )
@@ -187,4 +194,4 @@ def _pool(
     async def end(worker: P) -> None:
         ray.kill(worker.actor, no_restart=True)
 
-    return Pool(make, end, limit=limit)
+    return Pool(make, end, limit=limit, slots=slots)

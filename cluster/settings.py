@@ -171,6 +171,9 @@ class Settings(BaseSettings):
     recall_timeout_s: float = Field(default=1.5, gt=0, le=60)
     """Then planning goes on without memory."""
 
+    slots: int = Field(default=1, ge=1, le=64)
+    """Tasks that share one worker process of a role: a process takes 60 MB, a slot about one."""
+
     # The local cluster
     cpus: int | None = Field(default=None, ge=1)
     """CPUs that Ray may hand out; none means all of this machine's."""
