@@ -61,6 +61,8 @@ class VerifyJob(Frozen):
     tree: TreeRef
     runs: int = 1
     """More than one to find flaky tests, each in a sandbox of its own."""
+    first: tuple[str, ...] = ()
+    """Test files to try before the whole suite, which is spared where they fail."""
 
 
 class ChallengeJob(Frozen):

@@ -42,6 +42,7 @@ class Reviewer(Player):
                 job.tree.commit,
                 command=job.brief.test_command,
                 timeout_s=job.brief.limits.test_seconds,
+                first=job.first,
             )
 
     async def challenge(self, job: ChallengeJob, grant: StepGrant) -> Strength:

@@ -278,9 +278,12 @@ def _lost(
     before: Mapping[str, Outcome], report: TestReport, *, known: Collection[str] = ()
 ) -> Iterator[str]:
     """What passed before and does not pass now, and what fails now and did not exist."""
+    if report.only and all(before.get(c.id) in FAILING for c in report.with_outcome(*FAILING)):
+        yield f"The suite was cut to {', '.join(report.only)}, where nothing new fails."
     now = {case.id: case for case in report.cases}
     for id_, outcome in before.items():
-        if outcome is Outcome.PASSED and id_ not in known:
+        ran = not report.only or file_of(id_) in report.only
+        if outcome is Outcome.PASSED and ran and id_ not in known:
             yield from _not_passing(id_, now.get(id_), "passed before")
     for case in report.with_outcome(*FAILING):
         if case.id not in before and case.id not in known:

@@ -45,6 +45,8 @@ class TestReport(Frozen):
     seconds: float = 0.0
     tail: str = ""
     """The last lines printed, capped, control characters removed."""
+    only: tuple[str, ...] = ()
+    """Files whose tests ran alone, because they fail already; empty for the whole suite."""
     flaky: tuple[str, ...] = ()
     """Tests that ended differently when the same files were tested again: never blamed."""
 

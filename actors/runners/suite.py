@@ -6,20 +6,35 @@ import shlex
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import PurePosixPath
 
+from actors.runners.cargo import CargoRunner
 from actors.runners.command import CommandRunner
-from actors.runners.node import NodeRunner
-from actors.runners.python import PytestRunner
+from actors.runners.go import GoRunner
+from actors.runners.node import JestRunner, NodeRunner, VitestRunner
+from actors.runners.python import PytestRunner, UnittestRunner
 from actors.runners.runner import Place, TestRunner
 from orchestration.errors import InfrastructureError, UsageError
+from orchestration.gates import FAILING
 from orchestration.ids import CommitId
 from orchestration.proof import TestReport
 
 Read = Callable[[str], Awaitable[bytes]]
+Known = Callable[[tuple[str, ...]], TestRunner]
 
 _PYTHON_TEST = re.compile(r"test_.*\.py|.*_test\.py|\.?pytest\.(ini|toml)")
-_NODE_TEST = re.compile(r"\bnode\b.*\s--test\b")
 _NPM_PLACEHOLDER = "no test specified"
-_PYTEST = re.compile(r"(?:(?:python[\d.]*\s+-m\s+)?(?:pytest|py\.test))(?=\s|$)")
+_NPX = r"(?:(?:npx|yarn|bunx|pnpm(?: exec)?)\s+)?"
+_RUNNERS: tuple[tuple[re.Pattern[str], Known], ...] = (
+    (re.compile(r"(?:python[\d.]*\s+-m\s+)?(?:pytest|py\.test)(?=\s|$)"), PytestRunner),
+    (re.compile(r"python[\d.]*\s+-m\s+unittest(?=\s|$)"), UnittestRunner),
+    (re.compile(r"node\b.*?\s--test(?=\s|$)"), NodeRunner),
+    (re.compile(rf"{_NPX}vitest(?:\s+run)?(?=\s|$)"), VitestRunner),
+    (re.compile(rf"{_NPX}jest(?=\s|$)"), JestRunner),
+    (re.compile(r"go\s+test(?=\s|$)"), GoRunner),
+    (re.compile(r"cargo\s+test(?=\s|$)"), CargoRunner),
+)
+"""Commands whose runner tells more than an exit code."""
+_OURS = re.compile(r"--(no-)?coverage.*|--(reporters?|watch(All)?|ci|run)(=.*)?|--cov(=.*|-.*)?")
+"""Options that we decide, or that only a person needs."""
 _SHELL = set("|&;<>()$`\n*?~")
 _SETTINGS_LIMIT = 2_000_000
 
@@ -31,22 +46,27 @@ async def run_suite(
     command: str | None,
     timeout_s: float,
     only: Sequence[str] = (),
+    first: Sequence[str] = (),
 ) -> TestReport:
     """Run the tests of the workspace, which is at `commit`.
+
+    `only` are the files or ids to run. `first` are files that are tried before the whole suite,
+    which is spared where they fail.
 
     Raises:
         UsageError: there are no tests, and no command was given.
     """
     runner = runner_of(command) if command else await _detected(place)
+    if first and not isinstance(runner, CommandRunner):
+        early = await runner.run(place, commit, timeout_s=timeout_s, only=first)
+        if not early.problem and early.with_outcome(*FAILING):
+            return early.model_copy(update={"only": tuple(first)})
     return await runner.run(place, commit, timeout_s=timeout_s, only=only)
 
 
 def runner_of(command: str) -> TestRunner:
-    """The runner for a command that a person gave; pytest is recognised and tells more."""
-    found = _PYTEST.match(command.strip())
-    if found and not _SHELL & set(command):
-        return PytestRunner(tuple(shlex.split(command.strip()[found.end() :])))
-    return CommandRunner(command.strip())
+    """The runner for a command that a person gave; those that we know tell more."""
+    return _known(command) or CommandRunner(command.strip())
 
 
 async def detect(paths: Collection[str], read: Read) -> TestRunner:
@@ -58,19 +78,35 @@ async def detect(paths: Collection[str], read: Read) -> TestRunner:
     if any(_PYTHON_TEST.fullmatch(PurePosixPath(path).name) for path in paths):
         return PytestRunner()
     if "package.json" in paths and (script := _test_script(await read("package.json"))):
-        if found := _NODE_TEST.search(script):
-            return NodeRunner(tuple(shlex.split(script[found.end() :])))
-        return CommandRunner("npm test --silent")
+        return _of_script(script)
     if "go.mod" in paths:
-        return CommandRunner("go test ./...")
+        return GoRunner()
     if "Cargo.toml" in paths:
-        return CommandRunner("cargo test")
+        return CargoRunner()
     if "Makefile" in paths and re.search(rb"^test\s*:", await read("Makefile"), re.MULTILINE):
         return CommandRunner("make test")
     raise UsageError(
         "the repository has no tests that we recognise, and no test command was given",
         "name one with --test-command, or add a first test (for pytest: tests/test_first.py)",
     )
+
+
+def _known(command: str) -> TestRunner | None:
+    """The runner behind one plain command; None for anything that needs a shell."""
+    text = command.strip()
+    if _SHELL & set(text):
+        return None
+    for pattern, runner in _RUNNERS:
+        if found := pattern.match(text):
+            args = shlex.split(text[found.end() :])
+            return runner(tuple(arg for arg in args if not _OURS.fullmatch(arg)))
+    return None
+
+
+def _of_script(script: str) -> TestRunner:
+    """The runner of `npm test`: of its one step that runs tests, or npm's own exit code."""
+    steps = [runner for step in script.split("&&") if (runner := _known(step))]
+    return steps[0] if len(steps) == 1 else CommandRunner("npm test --silent")
 
 
 async def _detected(place: Place) -> TestRunner:

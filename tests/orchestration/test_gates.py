@@ -365,6 +365,15 @@ def test_a_cheating_coder_is_stopped_and_told_why(cheat: str):
     assert_refused(verdict(), word)
 
 
+def test_a_run_cut_to_failing_tests_names_them_alone_and_never_passes():
+    failing = report({f"{NEW}::test_b": "fail"}, GREEN, only=(NEW,))
+    verdict = green_gate(freeze(TESTS), CODE, BEFORE, failing, AT_RED)
+    assert verdict.reasons == (f"{NEW}::test_b must pass and fails: {ASSERTION}.",)
+    for id_, word in ((f"{NEW}::test_b", "pass"), (f"{OLD}::test_flaky", "fail")):
+        nothing_new = report({f"{NEW}::test_b": "pass", id_: word}, GREEN, only=(NEW, OLD))
+        assert_refused(green_gate(freeze(TESTS), CODE, BEFORE, nothing_new, AT_RED), "cut to")
+
+
 def test_a_green_without_a_red_proves_nothing():
     verdict = green_gate(freeze(TESTS), CODE, BEFORE, AT_GREEN, BEFORE)
     assert_refused(verdict, "No frozen test was shown failing")

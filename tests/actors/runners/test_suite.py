@@ -2,9 +2,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from actors.runners.cargo import CargoRunner
 from actors.runners.command import CommandRunner
-from actors.runners.node import NodeRunner
-from actors.runners.python import PytestRunner
+from actors.runners.go import GoRunner
+from actors.runners.node import JestRunner, NodeRunner, VitestRunner
+from actors.runners.python import PytestRunner, UnittestRunner
 from actors.runners.suite import detect, run_suite, runner_of
 from actors.sandbox.in_memory import InMemoryProvider, answered
 from actors.sandbox.protocol import ExecResult, SandboxSpec
@@ -37,9 +39,13 @@ def package(script: str) -> str:
             {"package.json": package("node --no-warnings --test test/")},
             NodeRunner(("test/",)),
         ),
-        ({"package.json": package("jest")}, CommandRunner("npm test --silent")),
-        ({"go.mod": ""}, CommandRunner("go test ./...")),
-        ({"Cargo.toml": ""}, CommandRunner("cargo test")),
+        ({"package.json": package("jest --coverage src")}, JestRunner(("src",))),
+        ({"package.json": package("tsc && vitest run")}, VitestRunner()),
+        ({"package.json": package("mocha")}, CommandRunner("npm test --silent")),
+        ({"package.json": package("jest && vitest")}, CommandRunner("npm test --silent")),
+        ({"package.json": package("jest || true")}, CommandRunner("npm test --silent")),
+        ({"go.mod": ""}, GoRunner()),
+        ({"Cargo.toml": ""}, CargoRunner()),
         ({"Makefile": "all:\n\ntest: all\n"}, CommandRunner("make test")),
     ],
 )
@@ -70,6 +76,11 @@ async def test_no_tests_and_no_command_names_the_fix(files: dict[str, str]) -> N
         ("pytest", PytestRunner()),
         ("python -m pytest -k 'a or b' tests", PytestRunner(("-k", "a or b", "tests"))),
         ("python3.12 -m pytest", PytestRunner()),
+        ("python -m unittest discover -s tests", UnittestRunner(("discover", "-s", "tests"))),
+        ("npx vitest run --reporter=dot src", VitestRunner(("src",))),
+        ("yarn jest -t name", JestRunner(("-t", "name"))),
+        ("go test -race ./...", GoRunner(("-race", "./..."))),
+        ("cargo test --workspace", CargoRunner(("--workspace",))),
         ("pytest-watch", CommandRunner("pytest-watch")),
         ("pytest && make lint", CommandRunner("pytest && make lint")),
         ("PYTHONPATH=. pytest", CommandRunner("PYTHONPATH=. pytest")),
