@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast
@@ -25,6 +25,8 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",  # what was acknowledged survives a power cut
     "PRAGMA trusted_schema = OFF",
 )
+_BEGIN_LOG = "PRAGMA application_id = 0x4d414e54"
+"""Writes the file's header, as it is from the first time on: `MANT`."""
 _DAMAGED = "restore it from a backup, or move it away to start anew"
 _MEANINGS = {
     "SQLITE_FULL": ("is on a full disk", "free some space there, then resume"),
@@ -85,13 +87,15 @@ class SqliteConnection:
             raise
 
     def rehearse(self, verb: Verb[None]) -> None:
-        """Run a verb and undo it: nothing reaches the disk."""
+        """Run a verb and undo it; then begin the log, which takes two syncs more than going on."""
         self._raw.execute("BEGIN")
         try:
             self.perform(verb)
         finally:
             if self._raw.in_transaction:
                 self._raw.execute("ROLLBACK")
+        with suppress(sqlite3.OperationalError):  # a full disk can still be read
+            self._raw.execute(_BEGIN_LOG)
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
