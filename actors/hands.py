@@ -10,6 +10,7 @@ from typing import Protocol
 from pydantic import TypeAdapter
 
 from actors.models.gateway import ModelGateway
+from actors.sandbox.keeping import labels_of
 from actors.sandbox.opening import find_again, require
 from actors.sandbox.preparing import prepare, run_setup
 from actors.sandbox.protocol import (
@@ -52,6 +53,8 @@ class Hands:
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     setup: Preparation | None = None
     """How this run's workspaces are made ready before anybody works in them."""
+    house: str = ""
+    """Whose sandboxes these are; see `labels_of`."""
     _preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _bundles: OrderedDict[BlobId, bytes] = field(default_factory=OrderedDict[BlobId, bytes])
 
@@ -63,7 +66,7 @@ class Hands:
         A later attempt of the same step finds the workspace as the earlier one left it. The
         reference is journaled before first use. With `base`, a tag of that name points there.
         """
-        wanted = {"run": grant.run_id, **labels}
+        wanted = {**labels_of(grant.run_id, self.house), **labels}
         spec = SandboxSpec(
             labels=wanted, env=ENVIRONMENT, toolchains=self.toolchains, limits=self.limits
         )
@@ -124,7 +127,8 @@ class Hands:
     ) -> str:
         """Set up once for all workspaces of the run; the name of the snapshot."""
         await self.note(grant, f"making workspaces ready: {setup.command}")
-        ours = replace(spec, labels={"run": grant.run_id, "role": "setup", "by": self.name})
+        run = labels_of(grant.run_id, self.house)
+        ours = replace(spec, labels={**run, "role": "setup", "by": self.name})
         bundles = [await self.bundle(blob) for blob in tree.bundles]
         made = await prepare(self.sandboxes, ours, bundles, tree.commit, setup)
         fact = {"level": self.sandboxes.level, "id": made.snapshot, "state": "snapshot"}

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from actors.ports import MemoryPort, Pools
 from actors.run_repository import RunRepository
-from actors.sandbox.keeping import rest, sweep_orphans
+from actors.sandbox.keeping import labels_of, rest, sweep_orphans
 from actors.sandbox.protocol import SandboxProvider, Suspended
 from actors.team import Team, head_of
 from orchestration.clock import Clock
@@ -47,6 +47,8 @@ class Stage:
     clock: Clock
     suspended: Suspended = "keep"
     """What becomes of the sandboxes while the run waits for a person."""
+    house: str = ""
+    """Whose sandboxes these are: the store's name, as `labels_of` takes it."""
 
     async def close(self) -> None:
         await self.pools.close()
@@ -127,9 +129,10 @@ class Supervisor:
                 title = request.text.splitlines()[0][:TITLE]
                 outcome = await engine.start(workflow, request, run_id=self.run_id, title=title)
             if outcome.status.ended:
-                await stage.sandboxes.sweep({"run": self.run_id})
+                await stage.sandboxes.sweep(labels_of(self.run_id, stage.house))
             elif outcome.status is RunStatus.SUSPENDED:
-                await rest(stage.sandboxes, self.run_id, stage.suspended)
+                ours = labels_of(self.run_id, stage.house)
+                await rest(stage.sandboxes, ours, stage.suspended)
             return outcome
         finally:
             self._journal = None
@@ -142,7 +145,7 @@ class Supervisor:
 async def _clear(stage: Stage) -> None:
     """End the sandboxes that earlier runs have left behind; a failure to is not this run's."""
     try:
-        for ref in await sweep_orphans(stage.sandboxes, stage.journal):
+        for ref in await sweep_orphans(stage.sandboxes, stage.journal, stage.house):
             _log.info("ended sandbox %s of run %s", ref.id, ref.labels.get("run"))
     except MantaError as error:
         _log.warning("orphaned sandboxes are not swept: %s", error)

@@ -114,6 +114,7 @@ class House:
             needs=settings.sandbox_needs,
             suspended=settings.suspended_sandboxes,
             setup=request.setup,
+            house=settings.house,
         )
 
     def _store_name(self) -> str:

@@ -7,8 +7,10 @@ directly reads nothing from outside.
 import os
 import sys
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
@@ -218,6 +220,18 @@ class Settings(BaseSettings):
         """The gates to ask at, as the score wants them."""
         gates = dict.fromkeys(self.allow, Rule.ALLOW) | dict.fromkeys(self.approve, Rule.ASK)
         return ApprovalPolicy(gates=gates, tools=tuple(map(tool_rule, self.tool_rules)))
+
+    @property
+    def house(self) -> str:
+        """A short name of where runs are kept: sandboxes carry it, so that nobody ends another's.
+
+        A database is named without its credentials.
+        """
+        place = str(self.state_dir)
+        if self.store_url:
+            url = urlsplit(self.store_url.get_secret_value())
+            place = f"{url.hostname}:{url.port}{url.path}"
+        return sha256(place.encode()).hexdigest()[:12]
 
     @property
     def memory_location(self) -> str:

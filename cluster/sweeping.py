@@ -19,6 +19,6 @@ async def sweep(settings: Settings) -> list[SandboxRef]:
     )
     try:
         async with open_store(settings) as journal:
-            return await sweep_orphans(provider, journal)
+            return await sweep_orphans(provider, journal, settings.house)
     finally:
         await provider.close()

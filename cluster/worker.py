@@ -40,6 +40,8 @@ class WorkerSetup:
     needs: tuple[str, ...] = ()
     suspended: Suspended = "pause"
     setup: Preparation | None = None
+    house: str = ""
+    """The store's name, by which sandboxes of several houses are told apart."""
     recall_s: float = 1.5
 
     async def hands(self, name: str) -> Hands:
@@ -53,6 +55,7 @@ class WorkerSetup:
             clock=SystemClock(),
             toolchains=self.toolchains,
             setup=self.setup,
+            house=self.house,
         )
 
     async def stage(self, run_id: RunId) -> Stage:
@@ -63,6 +66,7 @@ class WorkerSetup:
             memory=self.remembering(),
             sandboxes=await self.provider(),
             suspended=self.suspended,
+            house=self.house,
             repositories=Path(self.state_dir) / "repositories",
             clock=SystemClock(),
         )

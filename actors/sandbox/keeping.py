@@ -1,6 +1,6 @@
 """What becomes of sandboxes that nobody works in: those of a run that waits, and orphans."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 
 from actors.sandbox.protocol import (
@@ -15,49 +15,57 @@ from orchestration.errors import NotFoundError
 from orchestration.ids import RunId
 from orchestration.workflow.journal import Journal
 
-_OURS: Sequence[Level] = ("local", "none", "in-memory")
-"""Levels whose sandboxes lie in one house's own state directory; others are shared by houses."""
+def labels_of(run_id: RunId, house: str) -> dict[str, str]:
+    """What every sandbox of a run carries: `house` is the store that knows the run."""
+    return {"run": run_id, "house": house} if house else {"run": run_id}
 
 
-async def rest(provider: SandboxProvider, run_id: RunId, policy: Suspended) -> None:
+async def rest(provider: SandboxProvider, labels: Mapping[str, str], policy: Suspended) -> None:
     """Put a waiting run's sandboxes to rest. Whoever connects to one later wakes it.
 
     `pause` keeps them as they are on a level that cannot pause, and where pausing fails.
     """
     if policy == "discard":
-        await provider.sweep({"run": run_id})
+        await provider.sweep(labels)
     elif policy == "pause" and provider.capabilities.pause_disk:
-        for ref in await provider.find({"run": run_id}):
+        for ref in await provider.find(labels):
             with suppress(SandboxError):
                 await (await provider.connect(ref)).pause()
 
 
-async def orphans(provider: SandboxProvider, journal: Journal) -> list[SandboxRef]:
-    """Sandboxes that no live run owns: their run has ended, or this house never had it.
+async def orphans(
+    provider: SandboxProvider, journal: Journal, house: str = ""
+) -> list[SandboxRef]:
+    """Sandboxes that no live run owns: their run has ended, or its house does not know it.
 
-    On a level that several houses share, a run that is unknown here may be another house's: its
-    sandboxes are left alone. So are those without a run's label; they have a time to live.
+    Another house's are left alone (its runs are in another journal), and so are those without a
+    run's label: they have a time to live.
     """
     found: list[SandboxRef] = []
-    for ref in await provider.find({}):
+    for ref in await provider.find({"house": house} if house else {}):
         run = ref.labels.get("run")
-        if run and not await _lives(journal, RunId(run), unknown=provider.level not in _OURS):
+        ours = ref.labels.get("house", "") == house
+        if run and ours and not await _lives(journal, RunId(run)):
             found.append(ref)
     return found
 
 
-async def _lives(journal: Journal, run_id: RunId, *, unknown: bool) -> bool:
+async def _lives(journal: Journal, run_id: RunId) -> bool:
     try:
         return not (await journal.info(run_id)).status.ended
     except NotFoundError:
-        return unknown
+        return False
 
 
-async def sweep_orphans(provider: SandboxProvider, journal: Journal) -> list[SandboxRef]:
+async def sweep_orphans(
+    provider: SandboxProvider, journal: Journal, house: str = ""
+) -> list[SandboxRef]:
     """End every orphan, and whatever has outlived its time; returns what was ended."""
     ended: list[SandboxRef] = []
-    runs = dict.fromkeys(ref.labels["run"] for ref in await orphans(provider, journal))
-    for run in runs:
+    doomed = await orphans(provider, journal, house)
+    for run in dict.fromkeys(ref.labels["run"] for ref in doomed):
+        labels = labels_of(RunId(run), house)
+        others = {ref.id for ref in await provider.find(labels)} - {ref.id for ref in doomed}
         with suppress(SandboxLostError):
-            ended += await provider.sweep({"run": run})
+            ended += await provider.sweep(labels, keep=tuple(others))
     return ended
