@@ -7,7 +7,7 @@ import pytest
 
 from actors.sandbox.bare import BareProvider
 from actors.sandbox.in_memory import InMemoryProvider
-from actors.sandbox.keeping import orphans, rest, sweep_orphans
+from actors.sandbox.keeping import labels_of, orphans, rest, sweep_orphans
 from actors.sandbox.protocol import (
     SandboxProvider,
     SandboxSpec,
@@ -44,7 +44,7 @@ async def test_a_waiting_runs_sandboxes_are_kept_paused_or_discarded(
     mine = await provider.create(SandboxSpec(labels={"run": RUN, "role": "coder"}))
     other = await provider.create(SandboxSpec(labels={"run": "busy", "role": "coder"}))
     await mine.write_file("work", b"1")
-    await rest(provider, RUN, policy)
+    await rest(provider, labels_of(RUN, ""), policy)
     assert (await other.exec(["true"], timeout_s=9)).ok
     assert bool(await provider.find({"run": RUN})) is bool(kept)
     if kept and not works:
@@ -57,7 +57,7 @@ async def test_a_waiting_runs_sandboxes_are_kept_paused_or_discarded(
 async def test_a_level_that_cannot_pause_keeps(tmp_path: Path) -> None:
     provider = BareProvider(tmp_path)
     mine = await provider.create(SandboxSpec(labels={"run": RUN}))
-    await rest(provider, RUN, "pause")
+    await rest(provider, labels_of(RUN, ""), "pause")
     assert (await mine.exec(["true"], timeout_s=9)).ok
     await provider.sweep({})
     await provider.close()
@@ -88,12 +88,14 @@ async def test_orphans_are_ended_and_never_a_live_runs_sandbox(provider: Sandbox
     assert await sweep_orphans(provider, journal) == []
 
 
-async def test_on_a_level_that_houses_share_an_unknown_run_is_somebody_elses() -> None:
-    provider = InMemoryProvider()
-    provider.level = "e2b"
+async def test_another_houses_sandboxes_are_left_alone(provider: SandboxProvider) -> None:
     journal = InMemoryJournal(ManualClock())
     await a_run(journal, "done", RunStatus.DONE)
-    for name in ("done", "unknown"):
-        await provider.create(SandboxSpec(labels={"run": name}))
-    swept = await sweep_orphans(provider, journal)
-    assert [ref.labels["run"] for ref in swept] == ["done"]
+    for house in ("ours", "theirs", ""):
+        for name in ("done", "unknown"):
+            await provider.create(SandboxSpec(labels=labels_of(RunId(name), house)))
+    swept = await sweep_orphans(provider, journal, "ours")
+    assert sorted(ref.labels["run"] for ref in swept) == ["done", "unknown"]
+    assert {ref.labels.get("house") for ref in await provider.find({})} == {"theirs", None}
+    await sweep_orphans(provider, journal)
+    assert {ref.labels.get("house") for ref in await provider.find({})} == {"theirs"}
