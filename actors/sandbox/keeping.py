@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from actors.sandbox.protocol import (
-    Level,
     SandboxError,
     SandboxLostError,
     SandboxProvider,
@@ -14,6 +13,7 @@ from actors.sandbox.protocol import (
 from orchestration.errors import NotFoundError
 from orchestration.ids import RunId
 from orchestration.workflow.journal import Journal
+
 
 def labels_of(run_id: RunId, house: str) -> dict[str, str]:
     """What every sandbox of a run carries: `house` is the store that knows the run."""
@@ -33,9 +33,7 @@ async def rest(provider: SandboxProvider, labels: Mapping[str, str], policy: Sus
                 await (await provider.connect(ref)).pause()
 
 
-async def orphans(
-    provider: SandboxProvider, journal: Journal, house: str = ""
-) -> list[SandboxRef]:
+async def orphans(provider: SandboxProvider, journal: Journal, house: str = "") -> list[SandboxRef]:
     """Sandboxes that no live run owns: their run has ended, or its house does not know it.
 
     Another house's are left alone (its runs are in another journal), and so are those without a
