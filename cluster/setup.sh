@@ -12,17 +12,22 @@ say() { printf '%s\n' "setup: $*" >&2; }
   exit 2
 }
 
-missing=""
+missing="" lean=""
 command -v bwrap >/dev/null 2>&1 || missing="$missing bubblewrap"
 command -v git >/dev/null 2>&1 || missing="$missing git"
-[ "${3:-}" != test ] || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing="$missing postgresql"
+if [ "${3:-}" = test ]; then
+  ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing="$missing postgresql"
+  # crun, which podman comes with, refuses control groups of both versions side by side: also runc.
+  command -v podman >/dev/null 2>&1 || docker info >/dev/null 2>&1 || missing="$missing podman runc"
+  lean="--no-install-recommends"
+fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
   sudo=""
   [ "$(id -u)" = 0 ] || sudo="sudo"
   say "installing system packages:$missing"
   export DEBIAN_FRONTEND=noninteractive
-  $sudo apt-get update -qq >/dev/null && $sudo apt-get install -y -qq $missing >/dev/null || {
+  $sudo apt-get update -qq >/dev/null && $sudo apt-get install -y -qq $lean $missing >/dev/null || {
     say "apt-get failed; install these by hand and run make again:$missing"
     exit 2
   }
