@@ -97,6 +97,7 @@ class Player:
                 note=lambda text: hands.note(grant, text),
             )
         except Suspend as asked:
+            await hands.save(grant, sandbox)
             # Not an exception to Ray, and so no answer to whoever called from another process.
             raise PersonNeededError(
                 f"{hands.name} waits for a person",
