@@ -42,7 +42,7 @@ from actors.sandbox.protocol import (
 )
 from actors.sandbox.remote import RemoteProvider
 from actors.sandbox.store import lost
-from actors.sandbox.vendor import IDLE_S, Listed, Machine
+from actors.sandbox.vendor import IDLE_S, Listed, Machine, said_by
 from orchestration.clock import Clock, SystemClock
 
 KEY = "DAYTONA_API_KEY"
@@ -77,31 +77,32 @@ def told(name: str) -> Generator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - a door: transports below the SDK have their own
         raise SandboxUnavailableError(
-            f"Daytona cannot be reached: {type(error).__name__}: {error}", _STATUS
+            f"Daytona cannot be reached: {type(error).__name__}: {said_by(error, KEY)}", _STATUS
         ) from None
 
 
 def _translated(name: str, error: DaytonaError) -> SandboxError:
+    said = said_by(error, KEY)
     match error:
         case DaytonaAuthenticationError():
-            return SandboxAuthError(f"Daytona refuses the key: {error}", _GET_KEY)
+            return SandboxAuthError(f"Daytona refuses the key: {said}", _GET_KEY)
         case DaytonaRateLimitError():
-            return RateLimitedError(f"Daytona wants fewer calls: {error}", "wait", _wait(error))
+            return RateLimitedError(f"Daytona wants fewer calls: {said}", "wait", _wait(error))
         case DaytonaForbiddenError():
             return QuotaExceededError(
-                f"Daytona: not within the account's share: {error}",
+                f"Daytona: not within the account's share: {said}",
                 "end sandboxes (manta doctor --sweep), raise the limit, or check the key's rights",
             )
         case DaytonaNotFoundError() | DaytonaGoneError():
             return lost(name)
         case DaytonaConflictError():
-            return SandboxUnavailableError(f"Daytona, {name}: {error}", "try again")
+            return SandboxUnavailableError(f"Daytona, {name}: {said}", "try again")
         case _ if error.status_code in _CLIENT_ERRORS and error.status_code != 408:
             return SandboxError(
-                f"Daytona refuses {name}: {error}", "check the snapshot's name (MANTA_IMAGE)"
+                f"Daytona refuses {name}: {said}", "check the snapshot's name (MANTA_IMAGE)"
             )
         case _:
-            return SandboxUnavailableError(f"Daytona, {name}: {error}", _STATUS)
+            return SandboxUnavailableError(f"Daytona, {name}: {said}", _STATUS)
 
 
 def _wait(error: DaytonaError) -> float:

@@ -38,7 +38,7 @@ from actors.sandbox.protocol import (
 )
 from actors.sandbox.remote import RemoteProvider
 from actors.sandbox.store import lost
-from actors.sandbox.vendor import IDLE_S, Listed, Machine
+from actors.sandbox.vendor import IDLE_S, Listed, Machine, said_by
 from orchestration.clock import Clock
 
 KEY = "E2B_API_KEY"
@@ -59,19 +59,19 @@ def told(name: str) -> Generator[None]:
     except SandboxError:
         raise
     except AuthenticationException as error:
-        raise SandboxAuthError(f"E2B refuses the key: {error}", _GET_KEY) from None
+        raise SandboxAuthError(f"E2B refuses the key: {said_by(error, KEY)}", _GET_KEY) from None
     except (SandboxNotFoundException, SandboxNotRunningException):
         raise lost(name) from None
     except SandboxException as error:
         raise _translated(name, error) from None
     except Exception as error:  # noqa: BLE001 - a door: transports below the SDK have their own
         raise SandboxUnavailableError(
-            f"E2B cannot be reached: {type(error).__name__}: {error}", _STATUS
+            f"E2B cannot be reached: {type(error).__name__}: {said_by(error, KEY)}", _STATUS
         ) from None
 
 
 def _translated(name: str, error: SandboxException) -> SandboxError:
-    said, status = str(error), error.status_code
+    said, status = said_by(error, KEY), error.status_code
     full = status in (_FORBIDDEN, _PAYMENT) or any(sign in said.lower() for sign in _QUOTA_SIGNS)
     if full and status != _SERVER:
         return QuotaExceededError(

@@ -25,7 +25,8 @@ from actors.sandbox.guest_wire import ROOT, RefusedError, folder, pack, refusal,
 if TYPE_CHECKING:
     from actors.sandbox.guest_wire import Answer, Head
 
-BORN_WITHIN_S = 5.0
+BORN_WITHIN_S, DEAD_WITHIN_S = 5.0, 0.2
+"""How long a keeper may need to open its door, and how long one that is shut counts as opening."""
 CANCELLED = {"ended": "cancelled", "code": None, "signal": None, "seconds": 0.0}
 
 
@@ -102,8 +103,10 @@ def attend(head: Head, blob: bytes) -> Answer:
             peer.settimeout(head.get("wait", 0.0) + 30.0)
             send(peer, pack({name: head[name] for name in ASKED if name in head}, blob))
             return unpack(received(peer))
-        except (FileNotFoundError, ConnectionError):
+        except (FileNotFoundError, ConnectionError) as error:
             peer.close()
+            if isinstance(error, ConnectionError):
+                patience = min(patience, time.monotonic() + DEAD_WITHIN_S)
             if not place.is_dir() or time.monotonic() > patience:
                 raise RefusedError("gone", "this command is not known here any more") from None
             time.sleep(0.01)

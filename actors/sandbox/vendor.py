@@ -4,6 +4,7 @@ Every method translates the vendor's errors into ours, and none tries again: `re
 """
 
 import asyncio
+import os
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -112,3 +113,10 @@ async def patient(work: Coroutine[None, None, T], within_s: float, name: str) ->
             "look at the provider's status page and your network",
         )
     return task.result()
+
+
+def said_by(error: Exception, variable: str) -> str:
+    """An error's words, without the key of that environment variable and at a bearable length."""
+    text = str(error)[:500]
+    key = os.environ.get(variable)
+    return text.replace(key, "***") if key else text

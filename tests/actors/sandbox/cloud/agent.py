@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import IO
 
 _SAYING = threading.Lock()
@@ -42,8 +43,7 @@ def run(number: int, argv: list[str]) -> None:
 
 
 def put(number: int, path: str, data: str) -> None:
-    with open(path, "wb") as file:
-        file.write(base64.b64decode(data))
+    Path(path).write_bytes(base64.b64decode(data))
     say(n=number, exit=0)
 
 

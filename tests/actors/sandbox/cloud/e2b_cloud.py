@@ -133,6 +133,8 @@ class E2BCloud:
         asked = NewSandboxV2.from_dict(await request.json())
         assert asked.allow_internet_access is False
         key = request.headers["Idempotency-Key"]
+        if asked.template_id == "no-such-template":
+            raise _no(404, "template 'no-such-template' not found")
         if key not in self.by_key:
             box = Box(await Machine.make(self._provider), asked)
             self.boxes[box.id] = self.by_key[key] = box
@@ -216,7 +218,11 @@ class E2BCloud:
         answer = web.StreamResponse(headers={"Content-Type": "application/connect+json"})
         await answer.prepare(request)
         end = b"{}"
-        async for event in _events(box, [asked.process.cmd, *asked.process.args]):
+        argv = [asked.process.cmd, *asked.process.args]
+        if box.asked.template_id == "without-python":
+            argv[-1] = argv[-1].replace("python3", "no-python3", 1)
+        ended = False
+        async for event in _events(box, argv):
             message = process_pb.StartResponse(event=process_pb.ProcessEvent(event=event))
             await _frame(answer, 0, message.to_json().encode())
             if self.cut_streams and event.field == "data":
@@ -254,5 +260,3 @@ async def _events(box: Box, argv: list[str]) -> AsyncIterator[Oneof[Any, Any]]:
         else:
             data = Oneof(fact["name"], base64.b64decode(fact["data"]))
             yield Oneof("data", events.DataEvent(output=data))
-
-
