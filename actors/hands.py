@@ -21,6 +21,8 @@ from actors.sandbox.protocol import (
     SandboxRef,
     SandboxSpec,
 )
+from actors.tools.equipment import Equipment
+from actors.tools.languages import ROOM
 from actors.tools.recall import Recaller
 from orchestration.clock import Clock
 from orchestration.errors import NotFoundError
@@ -53,6 +55,7 @@ class Hands:
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     setup: Preparation | None = None
     """How this run's workspaces are made ready before anybody works in them."""
+    equipment: Equipment = field(default_factory=Equipment)
     house: str = ""
     """Whose sandboxes these are; see `labels_of`."""
     _preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -67,9 +70,8 @@ class Hands:
         reference is journaled before first use. With `base`, a tag of that name points there.
         """
         wanted = {**labels_of(grant.run_id, self.house), **labels}
-        spec = SandboxSpec(
-            labels=wanted, env=ENVIRONMENT, toolchains=self.toolchains, limits=self.limits
-        )
+        seen = (*self.toolchains, *([str(ROOM)] if self.equipment.languages else []))
+        spec = SandboxSpec(labels=wanted, env=ENVIRONMENT, toolchains=seen, limits=self.limits)
         ready = await self._latest(grant, "prepared")
         sandbox, at = await self._opened(grant, spec, tree)
         await self._record(grant, sandbox.ref, state="opened")

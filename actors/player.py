@@ -68,15 +68,26 @@ class Player:
         """Let an agent work until it answers; continues where an earlier attempt stopped."""
         hands, limits = self.hands, brief.limits
         archive = Archive(hands.journal, grant.run_id, grant.step_key)
-        permission = PolicyPermission(brief.policy, hands.journal, grant, who=hands.name)
-        toolset = tools(sandbox, archive, hands.recaller)
+        equipped = await hands.equipment.added_to(
+            tools(sandbox, archive, hands.recaller),
+            sandbox,
+            self.role,
+            lambda text: hands.note(grant, text),
+        )
+        permission = PolicyPermission(
+            brief.policy,
+            hands.journal,
+            grant,
+            who=hands.name,
+            leaves_sandbox=equipped.leaves_sandbox,
+        )
         agent = Agent(
             id=self.role,
             name=hands.name,
             role=self.role,
             instructions=task.instructions,
             difficulty=task.difficulty,
-            toolset=ApprovalRequiredToolset(toolset, permission),
+            toolset=ApprovalRequiredToolset(equipped.toolset, permission),
             answer=task.answer,
             limits=AgentLimits(
                 turns=limits.turns,
