@@ -83,8 +83,8 @@ def report(results: Results, rounds: int) -> str:
             "twice, once before the reply is acted on and once after. Its command is a function; "
             "*a shell for each command* starts one, as all others do.",
             f"Medians of {rounds} interleaved rounds of {results.turns} turns, each play in a "
-            f"process of its own, {at}. Machine: {machine()}; load average {low:.1f} to {high:.1f}. CPU is "
-            "that of the agent's process, without its commands. To measure anew: "
+            f"process of its own, {at}. Machine: {machine()}; load average {low:.1f} to "
+            f"{high:.1f}. CPU is that of the agent's process, without its commands. To measure anew: "
             "`.venv/bin/python -m benchmarks.agent`.",
             f"Aim: at most {AIM_MS:g} ms. Reached: **{ours:.2f} ms**"
             + (", so yes." if ours <= AIM_MS else ", so **no**."),
