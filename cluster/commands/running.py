@@ -49,6 +49,7 @@ async def run(request: str, **options: Any) -> int:
 
 
 @click.command()
+@click.option("--sandbox", help="Where its commands run: local, container, e2b, daytona.")
 @common
 @door
 async def demo(**options: Any) -> int:
@@ -118,7 +119,7 @@ async def play(order: Order, settings: Settings, *, as_json: bool) -> int:
     """Take an order in, start its run and follow it."""
     if settings.sandbox == "none":
         say("warning: --sandbox none is no sandbox: what agents run can do all that you can")
-    request, source = await take_in(order, settings)
+    request, source = await take_in(order, settings, say)
     if source.is_dirty:
         say(f"note: uncommitted changes in {source.name} stay as they are, outside of this run")
     async with open_house(settings) as house:
