@@ -104,12 +104,16 @@ class Bench:
     gateway: ModelGateway
     journal: InMemoryJournal = field(default_factory=lambda: InMemoryJournal(SystemClock()))
 
+    source: Path | None = None
+    """Another repository than the sample."""
+
     def __post_init__(self) -> None:
-        lay_out(self.repository)
+        if self.source is None:
+            lay_out(self.repository)
 
     @property
     def repository(self) -> Path:
-        return self.place / "wordkit"
+        return self.source or self.place / "wordkit"
 
     async def hands(self, name: str) -> Hands:
         return Hands(
@@ -177,9 +181,9 @@ class Bench:
 PLAYERS = (Architect, Coder, Reviewer, SecurityAnalyst)
 
 
-def minds(place: Path, mind: Mind) -> Bench:
+def minds(place: Path, mind: Mind, source: Path | None = None) -> Bench:
     """A bench whose models are one function."""
-    return Bench(place, FunctionGateway(mind))
+    return Bench(place, FunctionGateway(mind), source=source)
 
 
 def delivered(outcome: RunOutcome) -> Delivery:
