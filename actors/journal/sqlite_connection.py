@@ -28,9 +28,11 @@ _PRAGMAS = (
 _BEGIN_LOG = "PRAGMA application_id = 0x4d414e54"
 """Writes the file's header, as it is from the first time on: `MANT`."""
 _DAMAGED = "restore it from a backup, or move it away to start anew"
+_READ_ONLY = ("is read-only", "make the file and its directory writable")
 _MEANINGS = {
+    "SQLITE_IOERR_LOCK": _READ_ONLY,  # a lock for writing, on a file opened for reading
     "SQLITE_FULL": ("is on a full disk", "free some space there, then resume"),
-    "SQLITE_READONLY": ("is read-only", "make the file and its directory writable"),
+    "SQLITE_READONLY": _READ_ONLY,
     "SQLITE_CANTOPEN": ("cannot be opened", "check the directory's permissions"),
     "SQLITE_CORRUPT": ("is damaged", _DAMAGED),
     "SQLITE_NOTADB": ("is no store", _DAMAGED),

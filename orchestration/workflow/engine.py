@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from orchestration.clock import Clock, SystemClock
-from orchestration.errors import ConflictError
+from orchestration.errors import ConflictError, InvalidWorkflowError
 from orchestration.ids import RunId
 from orchestration.workflow.codec import codec
 from orchestration.workflow.drive import Drive, Terms
@@ -69,11 +69,13 @@ class Engine:
                 mode is 1).
 
         Raises:
+            InvalidWorkflowError: the workflow is not committed.
             RunOwnedError: somebody else drives it.
             ConflictError: the run exists with another input, workflow or definition.
             StaleOwnerError: the run was taken over meanwhile.
             UsageError: the value is not what the workflow takes.
         """
+        _require_built(workflow)
         storage = Storage(self.journal, self.terms.clock, lambda: False)
         given = await storage.store(codec(workflow.takes), value)
         head = f'"lines":{json.dumps(workflow.lines)},'
@@ -113,6 +115,7 @@ class Engine:
             ConflictError: it has ended, or belongs to another workflow or definition.
             RunOwnedError: somebody else drives it.
         """
+        _require_built(workflow)
         info = await self.journal.info(run_id)
         check_workflow(info, workflow)
         if info.status.ended:
@@ -157,4 +160,11 @@ class Engine:
             + "\n".join([*gone, *new] or ["its steps are in another order"]),
             f"finish the run with the older version, or declare the change compatible: "
             f"commit(compatible_with=[{info.definition!r}])",
+        )
+
+
+def _require_built(workflow: object) -> None:
+    if not isinstance(workflow, Flow):
+        raise InvalidWorkflowError(
+            f"{type(workflow).__name__} is no workflow to run", "build one and call .commit()"
         )

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 from sqlalchemy import Executable, text
 
+from actors.journal import state_directory
 from actors.journal.migrations import MIGRATIONS
 from actors.journal.opening import open_journal
 from actors.journal.sqlite import SqliteJournal
@@ -314,6 +315,19 @@ def test_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
     with pytest.raises(StoreError, match=kind) as refused:
         refuse_network(tmp_path, _mounts(tmp_path, kind))
     assert "local disk" in refused.value.fix
+
+
+async def test_a_store_on_a_network_file_system_is_not_opened(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _closed_store(directory)
+    before = (directory / "store.db").read_bytes()
+    (tmp_path / "mountinfo").write_text(_mounts(tmp_path, "nfs4"))
+    monkeypatch.setattr(state_directory, "_MOUNTS", tmp_path / "mountinfo")
+    with pytest.raises(StoreError, match=r"is on a network file system \(nfs4\)") as refused:
+        await open_journal(directory)
+    assert "PostgreSQL" in refused.value.fix
+    assert (directory / "store.db").read_bytes() == before
 
 
 @pytest.mark.parametrize("kind", ["ext4", "tmpfs", "overlay", "fuse.fuse-overlayfs"])

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -128,6 +128,43 @@ def open_directory() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
+
+
+@pytest.mark.slow
+async def test_a_store_on_a_read_only_file_system_is_named_and_stays_as_it_is(
+    tmp_path: Path,
+) -> None:
+    journal = await SqliteJournal(tmp_path).open()
+    await journal.close()
+    before = (tmp_path / "store.db").read_bytes()
+    locked = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", str(tmp_path), str(tmp_path)]
+    _, errors = _start(tmp_path, "1", locked).communicate()
+    assert "StoreError" in errors
+    assert f"the state directory {tmp_path} cannot be written: Read-only file system" in errors
+    assert "make it writable, or name another one" in errors
+    assert (tmp_path / "store.db").read_bytes() == before
+
+
+@pytest.fixture
+async def foreign_file(open_directory: Path) -> AsyncIterator[Path]:
+    """A store whose directory is ours, and whose file we may only read."""
+    journal = await SqliteJournal(open_directory).open()
+    await journal.close()
+    (open_directory / "store.db").chmod(0o444)
+    root = os.geteuid() == 0
+    if root:  # may write anywhere
+        for name in ("", "store.lock", "blobs", "blobs/unfinished"):
+            os.chown(open_directory / name, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    yield open_directory
+    if root:
+        os.seteuid(0)
+
+
+async def test_a_file_that_may_only_be_read_is_named(foreign_file: Path) -> None:
+    with pytest.raises(StoreError, match=r"store\.db is read-only") as refused:
+        await SqliteJournal(foreign_file).open()
+    assert refused.value.fix == "make the file and its directory writable"
 
 
 @pytest.fixture
