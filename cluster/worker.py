@@ -1,6 +1,6 @@
 """The composition root of a worker process: a picklable `WorkerSetup`, opened once in `ready()`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.handles import GatewayHandle
@@ -11,7 +11,9 @@ from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Level, SandboxProvider, Suspended
 from actors.spawn import open_pools
 from actors.supervisor import Stage
+from cluster import keys as kept_keys
 from cluster.finding import find, find_journal
+from cluster.tooling import Tooling
 from orchestration.clock import SystemClock
 from orchestration.ids import RunId
 from orchestration.messages import Preparation
@@ -40,9 +42,12 @@ class WorkerSetup:
     needs: tuple[str, ...] = ()
     suspended: Suspended = "pause"
     setup: Preparation | None = None
+    tools: Tooling = field(default_factory=Tooling)
     house: str = ""
     """The store's name, by which sandboxes of several houses are told apart."""
     recall_s: float = 1.5
+    keys: str = ""
+    """A file with the key that the sandboxes' level needs; "" for the node's environment."""
 
     async def hands(self, name: str) -> Hands:
         """What a player works with."""
@@ -56,6 +61,7 @@ class WorkerSetup:
             toolchains=self.toolchains,
             setup=self.setup,
             house=self.house,
+            equipment=self.tools.equipment(Path(self.state_dir)),
         )
 
     async def stage(self, run_id: RunId) -> Stage:
@@ -81,6 +87,7 @@ class WorkerSetup:
 
     async def provider(self) -> SandboxProvider:
         """Sandboxes of the level asked for, or an error; never a weaker level."""
+        kept_keys.adopt(Path(self.keys) if self.keys else None)
         return await open_provider(
             self.level,
             Path(self.state_dir) / "sandboxes",

@@ -99,7 +99,7 @@ def _translated(name: str, error: DaytonaError) -> SandboxError:
             return SandboxUnavailableError(f"Daytona, {name}: {said}", "try again")
         case _ if error.status_code in _CLIENT_ERRORS and error.status_code != 408:
             return SandboxError(
-                f"Daytona refuses {name}: {said}", "check the snapshot's name (MANTA_IMAGE)"
+                f"Daytona refuses {name}: {said}", "check the snapshot's name (MANTA_SANDBOX_IMAGE)"
             )
         case _:
             return SandboxUnavailableError(f"Daytona, {name}: {said}", _STATUS)
@@ -236,8 +236,8 @@ class Daytona:
                     break
         except SandboxError as error:
             return [Check("Daytona", False, error.what, error.fix)]
-        detail = f"reachable, the key is good; snapshot {self._snapshot or 'default'}"
-        return [Check("Daytona", True, detail)]
+        image = self._snapshot or "the default snapshot"
+        return [Check("Daytona", True, "reachable, the key is good"), Check("image", True, image)]
 
     async def create(self, spec: SandboxSpec, labels: Mapping[str, str], key: str) -> Machine:
         wanted = CreateSandboxFromSnapshotParams(
@@ -255,7 +255,8 @@ class Daytona:
                 sandbox = await self._client.create(wanted, timeout=_READY_S)
         except SandboxLostError:
             raise SandboxError(
-                f"Daytona has no snapshot {self._snapshot!r}", "check its name (MANTA_IMAGE)"
+                f"Daytona has no snapshot {self._snapshot!r}",
+                "check its name (MANTA_SANDBOX_IMAGE)",
             ) from None
         return DaytonaMachine(sandbox, self._clock)
 

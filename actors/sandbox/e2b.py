@@ -83,7 +83,8 @@ def _translated(name: str, error: SandboxException) -> SandboxError:
     if isinstance(error, TimeoutException) or status is None or status >= _SERVER:
         return SandboxUnavailableError(f"E2B, {name}: {said}", _STATUS)
     return SandboxError(
-        f"E2B refuses {name}: {said}", "check the template's name (MANTA_IMAGE) and its build"
+        f"E2B refuses {name}: {said}",
+        "check the template's name (MANTA_SANDBOX_IMAGE) and its build",
     )
 
 
@@ -183,8 +184,8 @@ class E2B:
                 await AsyncSandbox.list(limit=1, api_key=self._key, retries=1).next_items()
         except SandboxError as error:
             return [Check("E2B", False, error.what, error.fix)]
-        detail = f"reachable, the key is good; template {self._template or 'default'}"
-        return [Check("E2B", True, detail)]
+        image = self._template or "the default template"
+        return [Check("E2B", True, "reachable, the key is good"), Check("image", True, image)]
 
     async def create(self, spec: SandboxSpec, labels: Mapping[str, str], key: str) -> Machine:
         with told("a new sandbox"):

@@ -75,7 +75,7 @@ class RemoteSandbox:
         if answer["missing"]:
             raise SandboxError(
                 f"the image of {self.ref.level} sandboxes lacks {', '.join(answer['missing'])}",
-                "choose an image (MANTA_IMAGE) with bash, git, tar and python3",
+                "choose an image (MANTA_SANDBOX_IMAGE) with bash, git, tar and python3",
             )
 
     async def _alive(self) -> Guest:

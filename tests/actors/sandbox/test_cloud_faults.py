@@ -355,7 +355,7 @@ async def test_an_unknown_image_is_told(sky: Sky) -> None:
     with pytest.raises(SandboxError, match="no-such-template") as caught:
         await provider.create(SandboxSpec())
     assert not isinstance(caught.value, SandboxLostError | SandboxUnavailableError)
-    assert "MANTA_IMAGE" in caught.value.fix
+    assert "MANTA_SANDBOX_IMAGE" in caught.value.fix
     await provider.close()
 
 
