@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,16 +59,16 @@ class Door:
         )  # fmt: skip
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str) -> "Running":
-        self.started.append(self._start(*arguments))
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> "Running":
+        self.started.append(self._start(arguments, {**self.environment, **(environment or {})}))
         return self.started[-1]
 
-    def _start(self, *arguments: str) -> "Running":
+    def _start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> "Running":
         return Running(
             subprocess.Popen(
                 [MANTA, *arguments, "--json"],
                 cwd=self.place,
-                env=self.environment,
+                env=environment,
                 text=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

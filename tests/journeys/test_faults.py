@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 CALLS = len(RECORDING.read_text(encoding="utf-8").splitlines()) - 1
 """Replies in the recording: each is journaled once, whoever is killed."""
 
+PLAYERS = ("ray::Coder", "ray::Reviewer", "ray::SecurityAnalyst", "/verify/", "/review/", "/audit/")
+
 
 def tree(repository: Path, run_id: str) -> str:
     """What the delivered branch contains, as one id."""
@@ -72,6 +74,26 @@ def test_the_supervisor_killed_in_mid_run(door: Door, wordkit: Path, undisturbed
     said = running.rest()
     assert said.code == 0, said.err
     check(door, wordkit, "kill-supervisor", undisturbed)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("step", ["prove_green", "review", "challenge", "merge"])
+@pytest.mark.parametrize("who", ["ray::Supervisor", "players"])
+def test_killed_while_proving_reviewing_mutating_or_merging(
+    door: Door, wordkit: Path, undisturbed: str, step: str, who: str
+) -> None:
+    run_id = f"kill-{step.replace('_', '-')}-{who[-6:].lower()}"
+    recording = recorded(wordkit, "--run-id", run_id)
+    running = door.start(*recording, environment={"MANTA_LIMITS__MUTANTS": "2"})
+    running.until(kind="step", step=step, status="started")
+    names = ("ray::Supervisor",) if who == "ray::Supervisor" else PLAYERS
+    pids = {pid for name in names for pid in door.processes(name)}
+    assert pids
+    for pid in pids:
+        kill(pid)
+    said = running.rest()
+    assert said.code == 0, said.err
+    check(door, wordkit, run_id, undisturbed)
 
 
 def test_the_driver_killed_in_mid_run(door: Door, wordkit: Path, undisturbed: str) -> None:

@@ -1,5 +1,6 @@
 """Six requests at once on a real package, two of which meet in the same lines."""
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
@@ -89,4 +90,4 @@ async def branch_text(bench: Any, delivery: Any) -> str:
     bundle.write_bytes(await bench.journal.get_blob(delivery.bundle))
     git(bench.repository, "fetch", "--quiet", str(bundle), f"{delivery.branch}:delivered")
     shown = ["git", "show", f"delivered:{CODE}"]
-    return subprocess.check_output(shown, cwd=bench.repository, text=True)
+    return await asyncio.to_thread(subprocess.check_output, shown, cwd=bench.repository, text=True)
