@@ -21,6 +21,7 @@ from ray.exceptions import (
 )
 
 from actors.assignments import ChallengeJob, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
+from actors.mcp.protocol import Offer, RemoteAnswer
 from actors.models.gateway import ModelReply, ModelRequest, Role
 from actors.models.governor import Call, Lane, Leave
 from orchestration.errors import InfrastructureError, MantaError, StoreError, WorkerLostError
@@ -254,6 +255,32 @@ class GovernorHandle(ResidentHandle):
 
     async def pause(self, lane: Lane, seconds: float) -> None:
         await self._ask("pause", lane, seconds)
+
+
+class ServersHandle(ResidentHandle):
+    """A person's MCP servers, spoken to their process. Never raises for what a server does."""
+
+    def __init__(self, actor: ActorHandle, name: str, client: str) -> None:
+        super().__init__(actor, name)
+        self._client = client
+        """The run: runs share no process of a server."""
+
+    async def offer(self, role: str) -> Offer:
+        try:
+            return await self._ask("offer", self._client, role)
+        except MantaError as error:
+            return Offer(troubles=(f"MCP servers are unavailable: {error}",))
+
+    async def call(
+        self, role: str, server: str, tool: str, arguments: dict[str, Any]
+    ) -> RemoteAnswer:
+        try:
+            return await self._ask("call", self._client, role, server, tool, arguments, again=False)
+        except MantaError as error:
+            return RemoteAnswer(f"The server {server} is unavailable: {error}", ok=False)
+
+    async def close(self) -> None:
+        """The servers outlive their callers."""
 
 
 class PlayerHandle:

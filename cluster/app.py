@@ -8,14 +8,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from actors.handles import GatewayHandle, JournalHandle, ResidentHandle
 from actors.journal.opening import open_journal
 from actors.models.gateway import Role
+from actors.sandbox.protocol import Level
 from actors.spawn import ResidentSpec, start_resident, start_supervisor
 from cluster import keys
-from cluster.brain import Brain
+from cluster.brain import Brain, ToolServers
 from cluster.build import build_id
 from cluster.connection import connect
 from cluster.local_cluster import cluster_in_use, cluster_status
 from cluster.papers import ClusterAddress
+from cluster.servers import told_to_servers
 from cluster.settings import Settings
+from cluster.tooling import Tooling
 from cluster.worker import WorkerSetup
 from orchestration.ids import RunId, StepKey, new_run_id
 from orchestration.messages import FeatureRequest
@@ -25,6 +28,8 @@ from orchestration.workflow.journal import Journal
 
 ROLES: tuple[Role, ...] = ("architect", "coder", "reviewer", "security")
 DOOR = "cluster.residents"
+REMOTE: tuple[Level, ...] = ("e2b", "daytona")
+"""Levels whose provider wants a key."""
 
 
 @asynccontextmanager
@@ -100,6 +105,7 @@ class House:
         for role in ROLES:
             await handles[0].check(role, priced=request.budget.usd is not None)
         return WorkerSetup(
+            tools=self._tooling(brain.servers, request.run_id),
             state_dir=str(settings.state_dir),
             checkpoints=self._store_name(),
             gateways=tuple(spec.name for spec in gateways),
@@ -115,7 +121,18 @@ class House:
             suspended=settings.suspended_sandboxes,
             setup=request.setup,
             house=settings.house,
+            keys=self._sandbox_keys(),
         )
+
+    def _sandbox_keys(self) -> str:
+        """Where workers find what their level of sandboxes needs, and nothing of another's."""
+        own = f"{self.settings.sandbox.upper()}_"
+        found = keys.select(os.environ, "sandbox")
+        chosen = {name: value for name, value in found.items() if name.upper().startswith(own)}
+        kept = keys.leave(self.address, "sandbox", chosen)
+        if kept is None and self.settings.sandbox in REMOTE:
+            kept = keys.latest(self.settings.state_dir, "sandbox")
+        return str(kept or "")
 
     def _store_name(self) -> str:
         return "" if self.settings.store_url else checkpoints(self.settings).name
@@ -138,6 +155,22 @@ class House:
             ResidentSpec("models", entry, (*arguments, governor, number), build_id())
             for number in range(replicas)
         ]
+
+    def _tooling(self, servers: ToolServers, run_id: RunId) -> Tooling:
+        """Whose tools agents get. The person's own servers start when they are first asked."""
+        name = ""
+        if servers.file:
+            told = told_to_servers(servers, self.settings, self.address)
+            spec = ResidentSpec("tools", f"{DOOR}.servers:open_servers", told, build_id())
+            start_resident(spec)
+            name = spec.name
+        return Tooling(
+            client=run_id,
+            servers=name,
+            repository=servers.repository,
+            lsp=self.settings.lsp,
+            language_servers=self.settings.language_servers,
+        )
 
     def _memory(self) -> ResidentSpec:
         where = (self.settings.memory_location, self.settings.recall_timeout_s)

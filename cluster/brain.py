@@ -1,7 +1,16 @@
-"""Whose replies a run gets: models, models being recorded, or a recording."""
+"""What a run thinks with: models, models being recorded, or a recording; and whose tools."""
 
 from actors.models.routing import Routes
 from orchestration.messages import Frozen
+
+
+class ToolServers(Frozen):
+    """Whose tools a run's agents get besides ours. Holds no secret."""
+
+    file: str = ""
+    """Path of the person's own `.mcp.json`."""
+    repository: str = ""
+    """Text of the repository's `.mcp.json`, as a person trusted it."""
 
 
 class Brain(Frozen):
@@ -12,3 +21,4 @@ class Brain(Frozen):
     """Path of a recording to play back instead of asking models."""
     record: str = ""
     """Path of a file to which replies are appended."""
+    servers: ToolServers = ToolServers()

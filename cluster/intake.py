@@ -1,5 +1,6 @@
 """At the door: words and a repository become a `FeatureRequest`, or an error with its remedy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from actors.guidance import readable, root_guidance
 from actors.models.routing import ROLES, Routes, parse_routes
 from actors.runners.suite import detect
 from cluster.brain import Brain
+from cluster.servers import servers_of
 from cluster.settings import Settings
 from orchestration.errors import UsageError
 from orchestration.ids import BlobId, RunId, new_run_id, parse_run_id
@@ -93,8 +95,12 @@ def _with_rates(route: object, settings: Settings) -> object:
     return {**{name: getattr(settings, name) for name in RATES}, **table}
 
 
-async def take_in(order: Order, settings: Settings) -> tuple[FeatureRequest, Source]:
+async def take_in(
+    order: Order, settings: Settings, say: Callable[[str], None] = lambda _: None
+) -> tuple[FeatureRequest, Source]:
     """Read the repository and make the request. Needs no cluster, so that errors come at once.
+
+    `say` is told what the person should know of the repository.
 
     The base commit's bundle is named by its content; whoever starts the run stores it first.
     Nothing of the person's repository is touched and nothing of it runs.
@@ -117,6 +123,8 @@ async def take_in(order: Order, settings: Settings) -> tuple[FeatureRequest, Sou
 
     if not settings.test_command:
         await detect(files, read)
+    servers = await servers_of(settings, files, read, say, is_replay=bool(order.replay))
+    brain = brain.model_copy(update={"servers": servers})
     base = TreeRef(commit=source.commit, bundles=(BlobId(sha256(source.bundle).hexdigest()),))
     request = FeatureRequest(
         run_id=run_id,

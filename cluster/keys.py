@@ -16,7 +16,7 @@ from typing import Literal
 from cluster.papers import ClusterAddress, Papers, own_folder
 from orchestration.errors import InfrastructureError
 
-Purpose = Literal["model", "sandbox", "store"]
+Purpose = Literal["model", "sandbox", "store", "servers"]
 
 _PATTERNS: Mapping[Purpose, str] = {
     "sandbox": r"(E2B|DAYTONA)_\w+",

@@ -60,12 +60,15 @@ running = chained(
     click.option("--test-command", help="Overrides the detected test runner."),
     click.option("--setup", help="Makes workspaces ready, once per run, such as `npm ci`."),
     click.option("--setup-egress", help="What it may reach: HOST:PORT, ..."),
+    click.option("--mcp", type=click.Path(path_type=Path), help="A .mcp.json of your own."),
+    click.option("--trust-mcp", help="Digest of the repository's .mcp.json, once you saw it."),
+    click.option("--lsp", type=click.Choice(["auto", "on", "off"]), help="Language servers."),
     click.option("--record", type=click.Path(path_type=Path), help="Keep model replies here."),
     click.option("--replay", type=click.Path(path_type=Path), help="Play a recording back."),
 )
 SETTING_FLAGS = (
     *("address", "model", "api_base", "approve", "sandbox", "workflow", "test_command"),
-    *("setup", "setup_egress", "allow"),
+    *("setup", "setup_egress", "allow", "trust_mcp", "lsp"),
 )
 
 
@@ -80,8 +83,9 @@ def settings_from(options: dict[str, Any], repository: str | None = None) -> Set
         flags["budget"] = parse_budget(options["budget"]).model_dump(exclude_none=True)
     if options.get("tool_rules"):
         flags["tool_rules"] = list(options["tool_rules"])
-    if options.get("state_dir"):
-        flags["state_dir"] = options["state_dir"].absolute()
+    for name in ("state_dir", "mcp"):
+        if options.get(name):
+            flags[name] = options[name].absolute()
     for name, meant in unknown_variables(os.environ).items():
         hint = f" (did you mean {meant}?)" if meant else ""
         say(f"{name} is not a setting{hint}; ignored")

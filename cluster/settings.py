@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -170,6 +170,15 @@ class Settings(BaseSettings):
     tool_rules: Annotated[tuple[ToolRuleText, ...], NoDecode, _words(";")] = ()
     """Which tool calls are allowed, asked about or denied, as `RULE TOOL [PATTERN]`; the first that
     fits decides."""
+    mcp: AbsolutePath | None = None
+    """A `.mcp.json` of one's own; none means `mcp.json` beside the user file, where there is one.
+    Never set by a repository."""
+    trust_mcp: Annotated[tuple[str, ...], NoDecode, _words(",")] = ()
+    """Repositories' `.mcp.json` files that may be obeyed, by the digest that is shown of them."""
+    lsp: Literal["auto", "on", "off"] = "auto"
+    """Whether agents get language servers; `auto`: where a repository is large enough."""
+    language_servers: int = Field(default=4, ge=1, le=256)
+    """Agents with a language server at once, per machine; the others use grep."""
     recall_timeout_s: float = Field(default=1.5, gt=0, le=60)
     """Then planning goes on without memory."""
 

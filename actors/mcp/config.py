@@ -6,7 +6,7 @@ The form is everybody's, so keys of other clients are passed over; what is ours 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -207,6 +207,25 @@ def _with_texts(config: ServerConfig, change: Callable[[str], str]) -> ServerCon
         cwd=change(config.cwd),
         url=change(config.url),
     )
+
+
+def dump(configs: Iterable[ServerConfig]) -> str:
+    """The same servers as `parse` reads them."""
+    servers = {config.name: _entry(config) for config in configs}
+    return json.dumps({"mcpServers": servers}, sort_keys=True)
+
+
+def _entry(config: ServerConfig) -> dict[str, Json]:
+    ours = {
+        "roles": {role: list(patterns) for role, patterns in config.roles.items()},
+        "start_timeout_s": config.start_timeout_s,
+        "call_timeout_s": config.call_timeout_s,
+    }
+    if config.url:
+        return {"url": config.url, "headers": dict(config.headers), "manta": ours}
+    program, *arguments = config.command
+    entry = {"command": program, "args": arguments, "env": dict(config.env), "cwd": config.cwd}
+    return {**entry, "manta": ours}
 
 
 def secrets(config: ServerConfig) -> tuple[str, ...]:
