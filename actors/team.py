@@ -8,7 +8,8 @@ from actors.assignments import Brief, ChallengeJob, CodeJob, ExamineJob, Handed,
 from actors.evidence import evidence_of, lesson_of, summary_of
 from actors.guidance import nested_guidance, readable
 from actors.memory.feeding import BUDGET_S, Snapshot, feed
-from actors.ports import MemoryPort, Pools, asks
+from actors.ports import MemoryPort, Pools
+from actors.questions import against_deletions, asks
 from actors.run_repository import RunRepository
 from actors.tools.text import neutralise
 from orchestration.errors import MantaError, NotFoundError
@@ -201,6 +202,8 @@ class Team:
     # --- merging and delivering ------------------------------------------------------------------
 
     async def merge(self, work: Work, ctx: StepContext, /) -> Work:
+        if trouble := await against_deletions(work, self.request.policy, self.journal, ctx):
+            return work.having(feedback=trouble)
         async with self._merging:
             head = self._head
             merged = await ctx.effect(MERGED, lambda: self._merge(work, head, ctx), Merged)

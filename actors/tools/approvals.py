@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.tools.text import neutralise
 from orchestration.approval import Answer, ApprovalPolicy, ApprovalRequest, Decision, Rule
-from orchestration.ids import StepGrant
+from orchestration.ids import RunId, StepGrant
 from orchestration.workflow.journal import Journal, RecordKind
 from orchestration.workflow.step import Suspend, Suspension
 
@@ -50,8 +50,8 @@ class PolicyPermission:
     async def _asked(self, name: str, arguments: dict[str, Any]) -> str:
         digest = self._digest(name, arguments)
         label = f"{name}-{digest[:8]}"
-        decision = await self._decision(label)
-        if decision is None or decision.digest not in {"", digest}:
+        decision = await decision_on(self._journal, self._grant.run_id, label, digest)
+        if decision is None:
             raise Suspend(self._question(label, name, arguments, digest))
         if decision.answer is Answer.APPROVE:
             return ""
@@ -61,14 +61,6 @@ class PolicyPermission:
     def _digest(self, name: str, arguments: dict[str, Any]) -> str:
         content = json.dumps([self._grant.step_key, name, arguments], sort_keys=True)
         return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()
-
-    async def _decision(self, label: str) -> Decision | None:
-        records = await self._journal.read(
-            self._grant.run_id, step_key=self._grant.step_key, kinds=[RecordKind.DECIDED]
-        )
-        bodies = [json.loads(record.body) for record in records]
-        mine = [body["answer"] for body in bodies if body["label"] == label]
-        return Decision.model_validate(mine[-1]) if mine else None
 
     def _question(
         self, label: str, name: str, arguments: dict[str, Any], digest: str
@@ -84,3 +76,12 @@ class PolicyPermission:
             digest=digest,
         )
         return Suspension(label=label, payload=request.model_dump_json())
+
+
+async def decision_on(journal: Journal, run_id: RunId, label: str, digest: str) -> Decision | None:
+    """The last decision under a label, if it was about content of this digest."""
+    records = await journal.read(run_id, kinds=[RecordKind.DECIDED])
+    bodies = [json.loads(record.body) for record in records]
+    under = [body["answer"] for body in bodies if body["label"] == label]
+    decision = Decision.model_validate(under[-1]) if under else None
+    return decision if decision and decision.digest in {"", digest} else None
