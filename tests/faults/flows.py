@@ -1,16 +1,26 @@
 """A small workflow for every verb; each step acts on the world and shows in its output."""
 
-from typing import Any
+import operator
+import time
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict
 
 from orchestration.workflow.builder import Workflow, step
 from orchestration.workflow.retry import Retry
 from orchestration.workflow.shape import Flow, LoopView
+from orchestration.workflow.state import Reducer
 from orchestration.workflow.step import StepContext, Suspension
 from tests.faults.world import World
 
 AFTER = {"roof": ["walls"], "walls": ["floor"], "floor": [], "garden": []}
 AGAIN = Retry(attempts=9, delay_s=0.01, on=(OSError,))
 LARGE = 40_000
+
+
+class Tally(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    total: Annotated[int, Reducer(operator.add)] = 0
 
 
 class Flows:
@@ -98,6 +108,40 @@ class Flows:
         middle = Workflow("middle", int).then(self.acts("down")).then(deep).commit()
         return Workflow("nested", int).then(middle).then(self.acts("up")).commit()
 
+    def sleep_until(self) -> Flow[Any, Any]:
+        flow = Workflow("sleep_until", int).then(self.acts("before"))
+        return flow.sleep_until(soon).then(self.acts("after")).commit()
+
+    def race(self) -> Flow[Any, Any]:
+        flow = Workflow("race", list[int]).foreach(self.acts("run"), until=is_enough)
+        return flow.map(sum, returns=int).then(self.acts("crown")).commit()
+
+    def bail(self) -> Flow[Any, Any]:
+        async def act(value: int, ctx: StepContext) -> int:
+            self.world.ran(ctx.grant)
+            ctx.bail(value + await ctx.effect("act", lambda: self.world.act(ctx.grant), int))
+
+        inner = Workflow("inner", int).then(self.acts("first")).then(act).then(self.acts("never"))
+        return Workflow("bail", int).then(inner.commit()).then(self.acts("last")).commit()
+
+    def state(self) -> Flow[Any, Any]:
+        def counts(name: str) -> Any:
+            async def act(value: int, ctx: StepContext) -> int:
+                self.world.ran(ctx.grant)
+                done = await ctx.effect("act", lambda: self.world.act(ctx.grant), int)
+                ctx.update_state(total=value + done)
+                return done
+
+            return step(act, id=name)
+
+        async def tell(value: int, ctx: StepContext) -> int:
+            self.world.ran(ctx.grant)
+            return value + ctx.state.total
+
+        arms = Workflow("arms", int).parallel(counts("one"), counts("two")).map(len, returns=int)
+        flow = Workflow("state", int, state=Tally).then(arms.commit(), into=plus)
+        return flow.then(counts("three"), into=plus).then(tell).commit()
+
     def suspend(self) -> Flow[Any, Any]:
         flow = Workflow("suspend", int).then(self.acts("before"))
         return flow.parallel(self.asks("one"), self.asks("two"), self.acts("aside")).commit()
@@ -130,12 +174,25 @@ class Flows:
 
 VERBS = (
     "then", "branch", "parallel", "foreach", "dountil", "dowhile", "map", "sleep", "nested",
-    "suspend", "retry", "large",
+    "suspend", "retry", "large", "sleep_until", "race", "bail", "state",
 )  # fmt: skip
 
 
 def given(name: str) -> Any:
-    return list(AFTER) if name == "foreach" else 3
+    return {"foreach": list(AFTER), "race": [1, 2, 3]}.get(name, 3)
+
+
+def plus(before: int, given: int) -> int:
+    return before + given
+
+
+def soon(value: int) -> float:
+    """A moment near to any run of this suite, or just past."""
+    return time.time() + 0.03
+
+
+def is_enough(value: int) -> bool:
+    return value > 4
 
 
 def is_even(value: int) -> bool:

@@ -19,7 +19,7 @@ from tests.faults.plan import RUN, Fault, Life, Plan, dying, one
 from tests.orchestration.workflow.stage import on_manual_clock, settle
 
 HOUR = 3600
-TIMELY = {"sleep", "retry"}
+TIMELY = {"sleep", "retry", "sleep_until"}
 """Verbs that wait for a moment of the store's clock: if that goes back, they wait longer."""
 
 
