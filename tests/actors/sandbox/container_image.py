@@ -3,6 +3,7 @@ shown read-only as a toolchain. Made in a third of a second, kept by the engine.
 
 import functools
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from actors.sandbox.protocol import SandboxUnavailableError
 from orchestration.clock import Clock
 
 IMAGE = "localhost/manta-tests:2"
+_NAMES = os.environ.get("MANTA_TEST_ENGINES")
+"""To try another engine than the first that is found here: docker."""
 TOOLCHAINS = ("/usr",)
 _FOLDERS = (*("dev", "etc", "home", "proc", "run", "sys", "usr", "var"), "workspace")
 _SHARED = ("tmp", "var/tmp")
@@ -45,9 +48,9 @@ def _roots(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _import(engine: Engine) -> None:
+def _import(into: Engine) -> None:
     done = subprocess.run(
-        engine.argv("import", "-", IMAGE),
+        into.argv("import", "-", IMAGE),
         check=False,
         input=_archive(),
         capture_output=True,
@@ -57,17 +60,21 @@ def _import(engine: Engine) -> None:
         raise SandboxUnavailableError(done.stderr.decode(errors="replace"), "podman system reset")
 
 
+def engine() -> Engine:
+    """The engine that tests use."""
+    return find_engine(tuple(_NAMES.split(","))) if _NAMES else find_engine()
+
+
 @functools.cache
 def why_not() -> str:
     """Why no container can be run on this machine; empty if one can. Makes the image."""
     try:
-        engine = find_engine()
         try:
-            engine.ask("image", "inspect", IMAGE)
+            engine().ask("image", "inspect", IMAGE)
         except SandboxUnavailableError:
-            _import(engine)
+            _import(engine())
         shut = ("run", "--rm", "--pull", "never", "--network", "none", *ulimits())
-        engine.ask(*shut, "--volume", "/usr:/usr:ro", IMAGE, "/usr/bin/true")
+        engine().ask(*shut, "--volume", "/usr:/usr:ro", IMAGE, "/usr/bin/true")
     except SandboxUnavailableError as error:
         return error.what
     return ""
@@ -79,4 +86,6 @@ def containers(
     """A provider of containers of the image for tests; skips the test where none can run."""
     if reason := why_not():
         pytest.skip(f"no container runs here: {reason}")
-    return ContainerProvider(root, image=IMAGE, toolchains=TOOLCHAINS, clock=clock, dial=dial)
+    return ContainerProvider(
+        root, image=IMAGE, toolchains=TOOLCHAINS, clock=clock, dial=dial, engine=engine()
+    )

@@ -20,6 +20,7 @@ from actors.sandbox.protocol import (
 )
 from orchestration.clock import ManualClock
 from tests.actors.sandbox.container_image import IMAGE, TOOLCHAINS, containers
+from tests.actors.sandbox.container_image import engine as used
 from tests.contracts.sandbox_commands import a_number, seen, survivors
 
 pytestmark = pytest.mark.slow
@@ -159,7 +160,9 @@ async def test_labels_are_the_engines_too(provider: ContainerProvider, sandbox: 
 
 async def test_a_missing_image_is_told_with_the_way_to_build_it(tmp_path: Path) -> None:
     containers(tmp_path)
-    provider = ContainerProvider(tmp_path / "sandboxes", image="localhost/manta-nowhere:1")
+    provider = ContainerProvider(
+        tmp_path / "sandboxes", image="localhost/manta-nowhere:1", engine=used()
+    )
     failed = [check for check in await provider.doctor() if not check.ok]
     assert [check.name for check in failed] == ["image"]
     assert "cluster/docker/sandbox.Dockerfile" in failed[0].fix
@@ -172,7 +175,7 @@ async def test_a_missing_image_is_told_with_the_way_to_build_it(tmp_path: Path) 
 
 async def test_an_image_without_what_commands_need_is_told(tmp_path: Path) -> None:
     containers(tmp_path)
-    provider = ContainerProvider(tmp_path / "sandboxes", image=IMAGE)
+    provider = ContainerProvider(tmp_path / "sandboxes", image=IMAGE, engine=used())
     assert TOOLCHAINS == ("/usr",), "without it the image holds no program at all"
     failed = [check for check in await provider.doctor() if not check.ok]
     assert "python3" in failed[0].detail
