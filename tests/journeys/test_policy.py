@@ -11,11 +11,13 @@ from actors.models.governed import GovernedGateway
 from actors.models.governor import Lane, LocalGovernor
 from actors.models.ledger import Ledger
 from actors.models.scripted import FunctionGateway
+from actors.questions import deleted
 from cluster.budgets import raise_budget
 from orchestration.approval import ApprovalPolicy, Rule, tool_rule
 from orchestration.clock import SystemClock
 from orchestration.errors import UsageError
-from orchestration.messages import Budget, Usage
+from orchestration.ids import CommitId
+from orchestration.messages import Budget, FileChange, Patch, TreeRef, Usage
 from orchestration.stories import unplayed
 from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import RecordKind, RunStatus
@@ -25,6 +27,7 @@ from tests.journeys.bench import (
     Bench,
     Mind,
     delivered,
+    finish,
     minds,
     plan,
     says,
@@ -213,3 +216,70 @@ async def test_a_rejected_budget_ends_the_run(tmp_path: Path) -> None:
     assert ended.status is RunStatus.FAILED
     assert ended.error is not None
     assert ended.error.exit_code == 4
+
+
+# --- deletions -----------------------------------------------------------------------------------
+
+
+def deleting(request: ModelRequest) -> ModelReply:
+    """Removes a file of the repository on its way, unless it was told to keep it."""
+    if request.role == "architect":
+        return plan(task("red"))
+    told = str(request.messages[1]["content"])
+    if request.conversation.endswith("write_code") and request.turn == 1:
+        put_back = (
+            "git checkout -q base -- README.md 2>/dev/null || git checkout -q HEAD~2 -- README.md"
+        )
+        return says(("run", {"command": put_back if "kept" in told else "rm README.md"}))
+    if request.conversation.endswith("write_code") and "kept" not in told:
+        return steady(replace(request, turn=request.turn - 1))
+    if request.conversation.endswith("write_code"):
+        return finish(title="Keep the readme", notes="")
+    return steady(request)
+
+
+async def test_a_deletion_waits_for_a_person_before_the_merge(tmp_path: Path) -> None:
+    bench = minds(tmp_path, deleting)
+    (asked,) = (await bench.drive(await bench.request())).suspensions
+    assert asked.label == "delete-red"
+    assert "README.md" in json.loads(asked.payload)["body"]
+    await answer(bench, asked.label, answer="approve")
+    assert delivered(await bench.drive())
+
+
+async def test_a_deletion_that_is_declined_goes_back_to_the_coder(tmp_path: Path) -> None:
+    bench = minds(tmp_path, deleting)
+    (asked,) = (await bench.drive(await bench.request())).suspensions
+    await answer(bench, asked.label, answer="request-changes", comment="We need it.")
+    delivery = delivered(await bench.drive())
+    evidence = json.loads(await bench.journal.get_blob(delivery.evidence))
+    assert evidence["final"]["exit_code"] == 0
+
+
+async def test_policy_may_let_deletions_pass(tmp_path: Path) -> None:
+    bench = minds(tmp_path, deleting)
+    request = await bench.request()
+    policy = ApprovalPolicy(gates={"deletions": Rule.ALLOW})
+    assert delivered(await bench.drive(request.model_copy(update={"policy": policy})))
+
+
+def test_a_file_that_was_only_moved_is_not_deleted() -> None:
+    def change(path: str, status: str, old: str, new: str) -> FileChange:
+        return FileChange(
+            path=path,
+            status=status,
+            old_mode="100644",
+            new_mode="100644",
+            old_blob=old,
+            new_blob=new,
+        )
+
+    tree = TreeRef(commit=CommitId("c"), bundles=())
+    patch = Patch(
+        base=tree, tree=tree, title="t",
+        changes=(
+            change("old.py", "D", "b1", "0"), change("new.py", "A", "0", "b1"),
+            change("gone.py", "D", "b2", "0"),
+        ),
+    )  # fmt: skip
+    assert deleted(patch) == {"gone.py": "b2"}
