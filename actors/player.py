@@ -16,7 +16,7 @@ from actors.tools.approvals import PolicyPermission
 from actors.tools.archive import Archive
 from actors.tools.recall import Recaller
 from actors.tools.tool import Toolset
-from actors.tools.wrappers import ApprovalRequiredToolset
+from actors.tools.wrappers import ApprovalRequiredToolset, OutputLimitedToolset
 from orchestration.errors import InfrastructureError
 from orchestration.ids import StepGrant
 from orchestration.messages import Difficulty
@@ -87,7 +87,7 @@ class Player:
             role=self.role,
             instructions=task.instructions,
             difficulty=task.difficulty,
-            toolset=ApprovalRequiredToolset(equipped.toolset, permission),
+            toolset=ApprovalRequiredToolset(OutputLimitedToolset(equipped.toolset), permission),
             answer=task.answer,
             limits=AgentLimits(
                 turns=limits.turns,

@@ -53,6 +53,8 @@ class Progress:
     """Replies in a row without a tool call."""
     is_cut_off: bool = False
     """Whether the last reply reached the output limit."""
+    unreadable: int = 0
+    """Replies in a row none of whose calls had arguments that could be read."""
     refused: int = 0
     """Final answers that were sent back."""
     calls: Sequence[CallFacts] = ()
@@ -127,6 +129,22 @@ class WholeReplies:
             Action.INJECT,
             "Your last reply was cut off at the output limit. Write less at once: large files in "
             "several edits, and no long explanations.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableCalls:
+    """Stops a model that writes calls nobody can read, however they differ."""
+
+    repairs: int
+
+    def judge(self, progress: Progress) -> Ruling:
+        if progress.unreadable <= self.repairs:
+            return CONTINUE
+        return Ruling(
+            Action.STOP,
+            f"the model wrote {progress.unreadable} replies in a row without one readable call",
+            fix="use a model that can call tools, or set `tools` on its route to text",
         )
 
 
@@ -246,6 +264,7 @@ def standard_guards(limits: AgentLimits, context_limit: int) -> tuple[Guard, ...
         Budget("seconds", limits.seconds, lambda progress: progress.seconds),
         ToolUse(limits.reminders),
         WholeReplies(),
+        ReadableCalls(2 * limits.repairs),
         AnswerRepairs(limits.repairs),
         SameCalls(),
         NewInformation(),

@@ -12,6 +12,7 @@ from actors.agent.limits import Progress
 from actors.agent.wire import (
     SHOWN,
     digest,
+    is_readable,
     notice_entry,
     reply_entry,
     result_entry,
@@ -72,6 +73,7 @@ class Transcript:
         self._silent = 0
         self._is_cut_off = False
         self._refused = 0
+        self._unreadable = 0
         self._notices: frozenset[str] = frozenset()
         self._unsaid: tuple[str, ...] = ()
 
@@ -116,6 +118,7 @@ class Transcript:
             silent=self._silent,
             is_cut_off=self._is_cut_off,
             refused=self._refused,
+            unreadable=self._unreadable,
             calls=self._calls,
             notices=self._notices,
             size=self.window.size,
@@ -204,6 +207,9 @@ class Transcript:
         self._answered = 0
         self._silent = 0 if reply.tool_calls else self._silent + 1
         self._is_cut_off = reply.finish == "length"
+        if reply.tool_calls:
+            is_read = any(is_readable(call) for call in reply.tool_calls)
+            self._unreadable = 0 if is_read else self._unreadable + 1
         self._usage += reply.usage
         self.window.add([reply_entry(reply, self.turn)])
 

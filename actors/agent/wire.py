@@ -72,7 +72,7 @@ def reply_entry(reply: ModelReply, turn: int) -> Entry:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": _valid(call.arguments)},
+                "function": {"name": call.name, "arguments": _valid(call)},
             }
             for call in reply.tool_calls
         ]
@@ -113,13 +113,20 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def _valid(arguments: str) -> str:
-    """The arguments, or JSON that says they were none: providers refuse history with bad JSON."""
+def is_readable(call: ToolCall) -> bool:
+    """Whether the call's arguments are a JSON object."""
     try:
-        parse_object(arguments)
+        parse_object(call.arguments)
     except ValueError:
-        return json.dumps({"invalid_arguments": arguments[:200]})
-    return arguments or "{}"
+        return False
+    return True
+
+
+def _valid(call: ToolCall) -> str:
+    """The arguments, or JSON that says they were none: providers refuse history with bad JSON."""
+    if not is_readable(call):
+        return json.dumps({"invalid_arguments": call.arguments[:200]})
+    return call.arguments or "{}"
 
 
 def _brief(arguments: str) -> str:

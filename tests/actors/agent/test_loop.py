@@ -94,6 +94,49 @@ async def test_arguments_that_are_no_json_are_an_answer_to_the_model():
     assert sent.startswith('{"invalid_arguments"')
 
 
+async def test_a_model_that_never_writes_readable_calls_is_stopped():
+    scene = Scene(limits=AgentLimits(repairs=2))
+    broken = [says(raw_call("echo", '{"text": ' + "x" * n)) for n in range(1, 30)]
+    with pytest.raises(AgentFailedError, match="5 replies in a row without one readable call"):
+        await scene.play(*broken)
+    assert scene.hands.called == []
+
+
+async def test_one_readable_call_forgives_the_unreadable_ones():
+    scene = Scene(limits=AgentLimits(repairs=1))
+    broken = [says(raw_call("echo", "{" * n)) for n in (1, 2)]
+    work = [*broken, says(call("echo", text="a")), *broken, says(call("echo", text="b"))]
+    assert await scene.play(*work, finish()) == Summary(title="done")
+
+
+async def test_a_model_that_refuses_is_stopped_with_its_words():
+    scene = Scene()
+    refusal = replace(says(text="I cannot help with that."), finish="refusal")
+    with pytest.raises(AgentFailedError, match="I cannot help with that"):
+        await scene.play(*[refusal] * 9)
+
+
+async def test_a_model_that_says_nothing_is_stopped():
+    scene = Scene()
+    with pytest.raises(AgentFailedError, match="4 times in a row without using a tool"):
+        await scene.play(*[says() for _ in range(9)])
+
+
+async def test_two_megabytes_of_output_are_kept_whole_and_shown_in_brief():
+    text = "".join(f"{n:07d}\n" for n in range(250_000))
+    scene = Scene(hands=Hands(run=lambda _: ToolResult(text)))
+    await scene.play(says(call("run")), finish())
+    assert len(scene.shown()[0]) < 9_000
+    assert max(len(record.body) for record in await scene.journal.read(RUN)) < 10_000
+    assert await scene.archive().text("1.1") == text
+
+
+async def test_the_governor_s_notice_is_told_to_people():
+    scene = Scene()
+    await scene.play(replace(finish(), notice="the run's budget is nearly spent"))
+    assert scene.notes == ["the run's budget is nearly spent"]
+
+
 async def test_half_characters_in_a_reply_can_be_stored_and_acted_on():
     scene = Scene(hands=Hands(echo=echo, remember=lambda _: ToolResult("Noted.")))
     half = r"a\ud83d"
