@@ -50,6 +50,15 @@ class Evidence(Frozen):
     environment: Environment
 
 
+def schema() -> str:
+    """The published form of evidence: JSON Schema, as in `docs/schemas/evidence.json`."""
+    made = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Evidence.model_json_schema(),
+    }
+    return json.dumps(made, indent=2) + "\n"
+
+
 async def evidence_of(journal: Journal, dossier: Dossier, branch: str) -> Evidence:
     """The evidence of a run that is about to be delivered."""
     request = dossier.request
@@ -78,6 +87,7 @@ def task_evidence(work: Work) -> TaskEvidence:
         raise ValueError(f"task {work.task.id} was never merged")
     return TaskEvidence(
         task=work.task,
+        base=patch.base.commit,
         test_commit=test.tree.commit if test else None,
         commit=patch.tree.commit,
         merged=merged.commit,

@@ -36,6 +36,17 @@ class RunRepository:
                 await self._bare.import_bundle(await self._journal.get_blob(blob))
         return tree
 
+    async def has(self, commit: CommitId) -> bool:
+        return await self._bare.has(commit)
+
+    async def contains(self, newer: CommitId, older: CommitId) -> bool:
+        """Whether `older` is part of the history of `newer`."""
+        return await self._bare.is_ancestor(older, newer)
+
+    async def parents(self, commit: CommitId) -> tuple[CommitId, ...]:
+        (entry,) = await self._bare.log(commit, limit=1)
+        return entry.parents
+
     async def content(self, tree: TreeRef) -> str:
         """What the tree contains, as an id: equal for equal files."""
         return await self._bare.tree((await self.hold(tree)).commit)

@@ -16,6 +16,8 @@ COMMANDS = {
     "cancel": "cluster.commands.deciding:cancel",
     "fetch": "cluster.commands.looking:fetch_branch",
     "fork": "cluster.commands.running:fork",
+    "verify": "cluster.commands.verifying:verify",
+    "memory": "cluster.commands.memory:memory",
     "up": "cluster.commands.machine:up",
     "down": "cluster.commands.machine:down",
     "doctor": "cluster.commands.machine:doctor",

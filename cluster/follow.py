@@ -77,6 +77,11 @@ async def delivered(journal: Journal, run_id: RunId) -> Delivery | None:
 
 
 async def fetch(journal: Journal, delivery: Delivery, repository: Path, branch: str) -> None:
-    """Make `branch` in a repository. Its working tree, index, hooks and config stay untouched."""
+    """Make `branch` in a repository, with its evidence as a git note.
+
+    The working tree, index, hooks and config stay untouched.
+    """
     bundle = await journal.get_blob(delivery.bundle)
     await source.deliver(repository, bundle, branch, delivery.tree.commit)
+    evidence = await journal.get_blob(delivery.evidence)
+    await source.annotate(repository, delivery.tree.commit, evidence)

@@ -277,6 +277,8 @@ class TaskEvidence(Frozen):
     """What proves one task, in the evidence bundle."""
 
     task: CodeTask
+    base: CommitId
+    """What the task's change was built and judged on."""
     test_commit: CommitId | None = None
     """None, as `red`, for a task that changes no behaviour."""
     commit: CommitId

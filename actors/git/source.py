@@ -26,6 +26,8 @@ _PERSONAL = re.compile(
 )
 """What a person's own git needs to reach a private repository."""
 _ZERO = "0" * 40
+NOTES = "manta"
+"""Where notes are kept: `git log --notes=manta` shows them, `refs/notes/manta` carries them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,26 @@ async def deliver(path: Path, bundle: bytes, branch: str, commit: str) -> None:
     made = await git("update-ref", ref, oid(commit), _ZERO, ok=(0, 1, 128))
     if made.code and not await _refuse_other(git, ref, commit):
         raise GitError(f"cannot make branch {branch}: {made.err}", "choose another branch name")
+
+
+async def annotate(path: Path, commit: str, text: bytes) -> None:
+    """Keep a text with a commit of the user's repository, as a git note. Nothing else changes."""
+    git = await _open(path)
+    blob = (await git("hash-object", "-w", "--stdin", stdin=text)).text
+    await git("notes", f"--ref={NOTES}", "add", "--force", "-C", oid(blob), oid(commit))
+
+
+async def annotation(path_or_url: str, commit: str) -> bytes:
+    """The text that `annotate` kept with a commit; empty where there is none."""
+    if not _URL.match(path_or_url):
+        path = await asyncio.to_thread(lambda: Path(path_or_url).expanduser().absolute())
+        return await _note(await _open(path), commit)
+    async with _clone(path_or_url) as git:
+        return await _note(git, commit)
+
+
+async def _note(git: Git, commit: str) -> bytes:
+    return (await git("notes", f"--ref={NOTES}", "show", oid(commit), ok=(0, 1, 128))).out
 
 
 async def _refuse_other(git: Git, ref: str, commit: str) -> bool:
@@ -198,7 +220,9 @@ async def _clone(url: str) -> AsyncGenerator[Git]:
         target = Path(scratch.name) / "clone"
         try:
             await Git(Path(scratch.name), env)(
-                "clone", "--bare", "--quiet", "--template=", "--", url, str(target),
+                "clone", "--bare", "--quiet", "--template=",
+                "--config", "remote.origin.fetch=+refs/notes/*:refs/notes/*",
+                "--", url, str(target),
                 timeout_s=1800,
             )  # fmt: skip
         except GitError as error:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from actors.git.repository import BareRepository
-from actors.git.source import deliver, open_source
+from actors.git.source import annotate, annotation, deliver, open_source
 from orchestration.errors import ConflictError, GitError, UsageError
 from tests.actors.git.checkout import Checkout
 
@@ -159,3 +159,22 @@ async def test_nothing_the_users_configuration_names_is_run(
     assert (await open_source(str(checkout.path))).is_dirty
     await deliver(checkout.path, bundle, "manta/it", commit)
     assert not canary.exists()
+
+
+async def test_a_note_is_kept_with_a_commit_and_nothing_of_the_repository_runs(
+    checkout: Checkout, tmp_path: Path
+):
+    canary = tmp_path / "canary"
+    checkout.plant_canaries(canary)
+    kept = {k: v for k, v in everything_in(checkout.path).items() if not k.startswith(".git/")}
+    text = b'{"a": 1}\n\n\n  trailing \n'
+    for body in (b"older", text):
+        await annotate(checkout.path, checkout.head, body)
+    assert await annotation(str(checkout.path), checkout.head) == text
+    assert not canary.exists()
+    now = {k: v for k, v in everything_in(checkout.path).items() if not k.startswith(".git/")}
+    assert now == kept
+    first = checkout.head
+    checkout.git("config", "core.hooksPath", "/dev/null")
+    assert await annotation(str(checkout.path), "0" * 40) == b""
+    assert first == checkout.head
