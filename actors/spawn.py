@@ -5,10 +5,11 @@ detached: they outlive the driver that made them.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import ray
 from ray.actor import exit_actor
@@ -146,6 +147,16 @@ def start_resident(spec: ResidentSpec) -> ActorHandle:
         )
         .remote(spec.name, spec.entry, spec.arguments)
     )
+
+
+def end_residents(kind: str, *, but: str) -> None:
+    """End the residents of a kind that were opened in another way, or by another build."""
+    found: Any = ray.util.list_named_actors(all_namespaces=True)
+    named: list[dict[str, str]] = found
+    for name in (each["name"] for each in named if each["namespace"] == NAMESPACE):
+        if name.startswith(f"{kind}-") and name != but:
+            with contextlib.suppress(ValueError):  # gone by itself
+                ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
 
 
 def _shown_as(name: str, actor: type) -> type:

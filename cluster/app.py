@@ -15,6 +15,7 @@ from cluster.brain import Brain, ToolServers
 from cluster.build import build_id
 from cluster.connection import connect
 from cluster.local_cluster import cluster_in_use, cluster_status
+from cluster.memory import memory_spec, start_memory
 from cluster.papers import ClusterAddress
 from cluster.servers import told_to_servers
 from cluster.settings import Settings
@@ -26,7 +27,7 @@ from orchestration.stories import request_of
 from orchestration.workflow.forking import fork
 from orchestration.workflow.journal import Journal
 
-ROLES: tuple[Role, ...] = ("architect", "coder", "reviewer", "security")
+ROLES: tuple[Role, ...] = ("architect", "coder", "reviewer", "security", "linter")
 DOOR = "cluster.residents"
 REMOTE: tuple[Level, ...] = ("e2b", "daytona")
 """Levels whose provider wants a key."""
@@ -97,11 +98,11 @@ class House:
         """Residents started and checked, and where a worker finds them."""
         settings = self.settings
         brain = Brain.model_validate_json(request.brain)
-        governor, memory = self._governor(), self._memory()
+        governor, memory = self._governor(), memory_spec(settings, self.address)
         await ResidentHandle(start_resident(governor), governor.name).ready()
         gateways = self._gateways(brain, governor.name)
         handles = [GatewayHandle(start_resident(spec), spec.name) for spec in gateways]
-        await ResidentHandle(start_resident(memory), memory.name).ready()
+        await start_memory(settings, self.address).ready()
         for role in ROLES:
             await handles[0].check(role, priced=request.budget.usd is not None)
         return WorkerSetup(
@@ -171,10 +172,6 @@ class House:
             lsp=self.settings.lsp,
             language_servers=self.settings.language_servers,
         )
-
-    def _memory(self) -> ResidentSpec:
-        where = (self.settings.memory_location, self.settings.recall_timeout_s)
-        return ResidentSpec("memory", f"{DOOR}.memory:open_memory", where, build_id())
 
 
 def checkpoints(settings: Settings) -> ResidentSpec:

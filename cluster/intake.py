@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from actors.git.identity import identity, local_identity
 from actors.git.repository import BareRepository
 from actors.git.source import Source, open_source
 from actors.guidance import readable, root_guidance
@@ -131,7 +132,7 @@ async def take_in(
         text=text,
         repository=source.name,
         base=base,
-        memory=memory_key(source.name, origin, await repository.root(source.commit)),
+        memory=await memory_key(source, origin, repository),
         origin=origin,
         base_ref=source.ref_name,
         brain=brain.model_dump_json(),
@@ -159,10 +160,8 @@ def public_origin(given: str, source: Source) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def memory_key(name: str, origin: str, root: str) -> str:
-    """Under which key memory keeps a repository.
-
-    The origin is what a person typed, so that no repository can claim another one's memory; the
-    first commit tells apart what lay at one place at different times.
-    """
-    return f"{name}@{sha256(f'{origin} {root}'.encode()).hexdigest()[:16]}"
+async def memory_key(source: Source, origin: str, repository: BareRepository) -> str:
+    """Under which key memory keeps a repository."""
+    if source.local_path is not None:
+        return await local_identity(source.local_path, source.commit)
+    return identity(origin, await repository.root(source.commit))

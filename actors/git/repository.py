@@ -12,6 +12,7 @@ from typing import Self
 
 from actors.git.bundle import HEAD_NAME, Bundle, decode
 from actors.git.command import NEUTRAL, Answer, Git
+from actors.git.identity import first_commit
 from actors.git.records import (
     FileEntry,
     LogEntry,
@@ -186,8 +187,7 @@ class BareRepository:
 
     async def root(self, commit: str) -> CommitId:
         """The first commit of a history, along first parents."""
-        first = ("--first-parent", "--max-parents=0")
-        return CommitId((await self._git("rev-list", *first, oid(commit))).text.split()[-1])
+        return await first_commit(self._git, oid(commit))
 
     async def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether `newer` contains `older`."""

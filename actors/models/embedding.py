@@ -12,6 +12,22 @@ from orchestration.clock import Clock, SystemClock
 
 BATCH = 64
 """Texts in one call."""
+BRIEF = RetryPolicy(attempts=2, longest_rate_limit_s=5.0)
+"""Memory works without vectors, and nobody should wait for them long."""
+_CALL_S = 30.0
+
+
+async def open_embedder(route: str) -> tuple["LitellmEmbedder", int]:
+    """An embedder for a route (JSON), and the length of its vectors.
+
+    Raises:
+        ModelError: it does not work.
+    """
+    given = Route.model_validate_json(route)
+    quick = given.model_copy(update={"timeout_s": min(given.timeout_s, _CALL_S)})
+    embedder = LitellmEmbedder(quick, policy=BRIEF)
+    (vector,) = await embedder.embed(["how long is a vector?"])
+    return embedder, len(vector)
 
 
 class LitellmEmbedder:

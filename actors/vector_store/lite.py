@@ -35,7 +35,7 @@ class LiteServer:
             self._leave()
             raise StoreError(
                 f"memory at {directory} is in use by another process",
-                "end the other process, or give this one its own state directory",
+                "end the other process (`manta down` ends a cluster's), or use another state directory",
             ) from None
         except (MilvusLiteError, OSError, RuntimeError, ValueError) as error:
             self._leave()
