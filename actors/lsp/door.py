@@ -3,7 +3,9 @@
 import asyncio
 import os
 import sys
+import threading
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -32,20 +34,19 @@ class Door:
 
     async def serve(self) -> None:
         """Answer until stdin ends; then all language servers are ended."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
-        protocol = asyncio.StreamReaderProtocol(reader)
-        transport, _ = await loop.connect_read_pipe(lambda: protocol, sys.stdin.buffer)
+        inbox: asyncio.Queue[bytes] = asyncio.Queue()
+        # A thread, for stdin may be a file or nothing; one that nobody waits for at the end.
+        listening = partial(_read_all, asyncio.get_running_loop(), inbox)
+        threading.Thread(target=listening, daemon=True).start()
         watch = asyncio.create_task(self._stop_idle())
         try:
-            while data := await reader.read(_CHUNK):
+            while data := await inbox.get():
                 self._peer.feed(data)
         except GoneError as error:
             sys.stderr.write(f"manta lsp: the client is not understood: {error}\n")
         finally:
             self._peer.end("the client has gone")
             watch.cancel()
-            transport.close()
             await self._tools.close()
 
     async def _send(self, data: bytes) -> None:
@@ -99,6 +100,18 @@ def _version() -> str:
     with suppress(PackageNotFoundError):
         return version("manta-team")
     return "0"
+
+
+def _read_all(loop: asyncio.AbstractEventLoop, inbox: "asyncio.Queue[bytes]") -> None:
+    """From stdin to its end, which is told as empty bytes."""
+    data = b"begin"
+    while data:
+        try:
+            data = os.read(0, _CHUNK)
+        except OSError:
+            data = b""
+        with suppress(RuntimeError):  # the loop has ended before stdin did
+            loop.call_soon_threadsafe(inbox.put_nowait, data)
 
 
 def _write_all(data: bytes) -> None:

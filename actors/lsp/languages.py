@@ -28,7 +28,9 @@ class Language:
     """Files that change how the server sees everything."""
 
     def program(self) -> str | None:
-        """Where the server is: beside the Python that runs this, or on PATH."""
+        """Where the server is: as named, beside the Python that runs this, or on PATH."""
+        if "/" in self.command[0]:
+            return shutil.which(self.command[0])
         beside = Path(sys.executable).with_name(self.command[0])
         return str(beside) if beside.is_file() else shutil.which(self.command[0])
 
