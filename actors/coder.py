@@ -6,6 +6,7 @@ from pydantic import Field
 
 from actors.assignments import CodeJob, Handed
 from actors.briefs import listed, others_text, told
+from actors.linter import lint
 from actors.player import Player, Task
 from actors.sandbox.protocol import Sandbox
 from actors.tools.kits import coding_tools
@@ -59,6 +60,8 @@ class Coder(Player):
         text = task_text(job, phase, conflicts)
         task = Task(PROMPT, text, Written, job.task.difficulty)
         written = await self.think(coding_tools, sandbox, task, job.brief, grant)
+        if phase is not TEST_PHASE:
+            await lint(self, sandbox, job, grant)
         commit, bundle = await sandbox.git_export(job.tree.commit, message=written.title)
         blob = await hands.journal.put_blob(bundle) if commit else BlobId("")
         return Handed(

@@ -36,6 +36,15 @@ class Task(Generic[A]):
     text: str
     answer: type[A]
     difficulty: Difficulty = "normal"
+    role: Role | None = None
+    """Who thinks, where that is not the player's own role."""
+    limits: AgentLimits | None = None
+    """Of this task, where the run's would be too generous."""
+
+    @property
+    def part(self) -> str:
+        """Which of the step's conversations it is."""
+        return self.role or ""
 
 
 class Player:
@@ -67,7 +76,7 @@ class Player:
     ) -> A:
         """Let an agent work until it answers; continues where an earlier attempt stopped."""
         hands, limits = self.hands, brief.limits
-        archive = Archive(hands.journal, grant.run_id, grant.step_key)
+        archive = Archive(hands.journal, grant.run_id, grant.step_key, task.part)
         equipped = await hands.equipment.added_to(
             tools(sandbox, archive, hands.recaller),
             sandbox,
@@ -82,14 +91,16 @@ class Player:
             leaves_sandbox=equipped.leaves_sandbox,
         )
         agent = Agent(
-            id=self.role,
-            name=hands.name,
-            role=self.role,
+            id=task.role or self.role,
+            name=f"{hands.name}'s {task.role}" if task.role else hands.name,
+            role=task.role or self.role,
             instructions=task.instructions,
+            part=task.part,
             difficulty=task.difficulty,
             toolset=ApprovalRequiredToolset(OutputLimitedToolset(equipped.toolset), permission),
             answer=task.answer,
-            limits=AgentLimits(
+            limits=task.limits
+            or AgentLimits(
                 turns=limits.turns,
                 tokens=limits.tokens,
                 cost_usd=limits.cost_usd,
@@ -103,7 +114,7 @@ class Player:
                 gateway=hands.gateway,
                 journal=hands.journal,
                 grant=grant,
-                conversation=grant.step_key,
+                conversation=":".join(filter(None, (grant.step_key, task.part))),
                 clock=hands.clock,
                 note=lambda text: hands.note(grant, text),
             )

@@ -50,6 +50,8 @@ class Agent(Generic[A]):
     answer: type[A]
     """What the agent must hand in. Its JSON schema becomes the parameters of `finish`."""
     limits: AgentLimits = AgentLimits()
+    part: str = ""
+    """Tells a step's conversations apart where it holds more than one."""
     difficulty: Difficulty = "normal"
     """Of the task at hand; decides which model thinks."""
     processors: tuple[ContextProcessor, ...] = (ToolCallFilter(), TokenLimiter())

@@ -44,8 +44,7 @@ async def run_agent(
 ) -> A:
     """Let the agent work on the task until it hands in a valid answer.
 
-    Continues a conversation that an earlier attempt of the step began. One step holds one
-    conversation.
+    Continues a conversation that an earlier attempt of the step began.
 
     Args:
         agent: who works.
@@ -74,6 +73,7 @@ async def run_agent(
         who=agent.name,
         window=window,
         opening=[system_entry(agent.instructions), task_entry(task)],
+        part=agent.part,
     )
     transcript.make_room()
     while transcript.finished is None:

@@ -52,10 +52,13 @@ async def _append(journal: Journal, grant: StepGrant, body: str) -> None:
 class Transcript:
     """The state of one agent's conversation in one step."""
 
-    def __init__(self, journal: Journal, grant: StepGrant, who: str, window: Window) -> None:
+    def __init__(
+        self, journal: Journal, grant: StepGrant, who: str, window: Window, part: str = ""
+    ) -> None:
         self._journal = journal
         self._grant = grant
         self._who = who
+        self._part = part
         self.window = window
         self.turn = 0
         """The last turn that was answered by the model."""
@@ -79,12 +82,19 @@ class Transcript:
 
     @classmethod
     async def load(
-        cls, journal: Journal, grant: StepGrant, *, who: str, window: Window, opening: list[Entry]
+        cls,
+        journal: Journal,
+        grant: StepGrant,
+        *,
+        who: str,
+        window: Window,
+        opening: list[Entry],
+        part: str = "",
     ) -> "Transcript":
         """The conversation as the journal has it, whichever attempts had part in it."""
-        transcript = cls(journal, grant, who, window)
+        transcript = cls(journal, grant, who, window, part)
         window.add(opening)
-        for record in await read_turns(journal, grant.run_id, grant.step_key):
+        for record in await read_turns(journal, grant.run_id, grant.step_key, part):
             if reply := await whole_reply(journal, record):
                 transcript._hear(reply)
                 transcript._earlier_s += reply.seconds
@@ -101,7 +111,8 @@ class Transcript:
 
     def key_of(self, turn: int) -> str:
         """The same for a turn however often it is asked, so that no reply is paid twice."""
-        return f"{self._grant.idempotency_key}/{turn}"
+        place = self._grant.idempotency_key + (f":{self._part}" if self._part else "")
+        return f"{place}/{turn}"
 
     @property
     def tail(self) -> WireMessage | None:
@@ -138,12 +149,12 @@ class Transcript:
     async def append_reply(self, reply: ModelReply) -> None:
         """Journal what the model said; only then is it acted on."""
         turn, reply = self.turn + 1, storable(reply)
-        record = TurnRecord(turn=turn, who=self._who, reply=reply)
+        record = TurnRecord(turn=turn, who=self._who, part=self._part, reply=reply)
         body = record.model_dump_json(exclude_none=True)
         if len(body) > _LARGE:
             blob = await self._journal.put_blob(body.encode())
             bare = ModelReply("", (), reply.finish, reply.model, reply.usage, reply.seconds)
-            record = TurnRecord(turn=turn, who=self._who, reply=bare, reply_blob=blob)
+            record = record.model_copy(update={"reply": bare, "reply_blob": blob})
             body = record.model_dump_json(exclude_none=True)
         await _append(self._journal, self._grant, body)
         self._hear(reply)
@@ -193,6 +204,7 @@ class Transcript:
         record = TurnRecord(
             turn=self.turn,
             who=self._who,
+            part=self._part,
             results=tuple(results),
             notices=notices,
             compact=compact,

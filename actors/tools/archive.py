@@ -38,6 +38,8 @@ class TurnRecord(BaseModel):
     """From 1 within its step."""
     who: str = ""
     """The agent's name."""
+    part: str = ""
+    """Which of the step's conversations it belongs to; most steps have only one, without a name."""
     reply: ModelReply | None = None
     reply_blob: BlobId | None = None
     """Where the whole of a large reply is; `reply` then has neither text nor tool calls."""
@@ -57,8 +59,10 @@ async def whole_reply(journal: Journal, record: TurnRecord) -> ModelReply | None
     return TurnRecord.model_validate_json(body).reply
 
 
-async def read_turns(journal: Journal, run_id: RunId, step_key: StepKey) -> list[TurnRecord]:
-    """All TURN records of a step, whatever attempt wrote them, oldest first."""
+async def read_turns(
+    journal: Journal, run_id: RunId, step_key: StepKey, part: str = ""
+) -> list[TurnRecord]:
+    """All TURN records of one conversation, whatever attempt wrote them, oldest first."""
     turns: list[TurnRecord] = []
     after = 0
     while records := await journal.read(
@@ -66,16 +70,17 @@ async def read_turns(journal: Journal, run_id: RunId, step_key: StepKey) -> list
     ):
         after = records[-1].seq
         turns += [TurnRecord.model_validate_json(record.body) for record in records]
-    return turns
+    return [turn for turn in turns if turn.part == part]
 
 
 class Archive:
-    """All that one step's conversation ever said and saw."""
+    """All that one of a step's conversations ever said and saw."""
 
-    def __init__(self, journal: Journal, run_id: RunId, step_key: StepKey) -> None:
+    def __init__(self, journal: Journal, run_id: RunId, step_key: StepKey, part: str = "") -> None:
         self._journal = journal
         self._run_id = run_id
         self._step_key = step_key
+        self._part = part
 
     async def text(self, call: str) -> str | None:
         """A call's whole answer (`12.1`) or a whole turn (`12`); None if there is none."""
@@ -105,7 +110,7 @@ class Archive:
         return found
 
     async def _turns(self) -> list[TurnRecord]:
-        return await read_turns(self._journal, self._run_id, self._step_key)
+        return await read_turns(self._journal, self._run_id, self._step_key, self._part)
 
     async def _whole(self, result: KeptResult) -> str:
         if result.blob is None:
