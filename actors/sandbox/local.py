@@ -139,7 +139,7 @@ class LocalEnclosure:
         self._grouped = ground.grouped
         wanted = (*ground.toolchains, *record.spec.toolchains)
         self._toolchains = checked_toolchains(wanted, hidden=ground.root)
-        self._proxy = Proxy(record.spec.egress, record.home / "egress.jsonl", ground.dial)
+        self._proxy = Proxy(record.spec.egress, record.egress_log, ground.dial)
         proxied = proxy_environment() if record.spec.egress else {}
         self._environment = environment({**proxied, **record.spec.env}, wanted)
         self._opening: asyncio.Task[Frame] | None = None

@@ -2,6 +2,7 @@
 
 root/<id>/sandbox.json   what it is        root/<id>/workspace/   what it owns
 root/.gone/<id>          being deleted     root/.etc/             files shown as its /etc
+root/.kept/              snapshots         root/.egress/          logs of sandboxes that ended
 """
 
 import contextlib
@@ -28,6 +29,8 @@ _FIRST_UID = 0x70000000
 _UIDS = 0x08000000
 """A range that Linux distributions leave to nobody."""
 _MADE_WITHIN_S = 600.0
+_LOGS_S = 30 * 86_400.0
+"""How long what a sandbox asked of the network is kept after its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,11 @@ class Record:
     def pause_mark(self) -> Path:
         """Exists while the sandbox is paused, so that every process of ours knows."""
         return self.home / "paused"
+
+    @property
+    def egress_log(self) -> Path:
+        """One line per decision of its proxy."""
+        return self.home / "egress.jsonl"
 
     @property
     def ref(self) -> SandboxRef:
@@ -138,9 +146,12 @@ class DirectoryStore:
 
     def remove(self, record: Record) -> None:
         """Delete a sandbox whose processes are dead. Gone at once, emptied after."""
-        grave = self.root / ".gone"
+        grave, logs = self.root / ".gone", self.root / ".egress"
         grave.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
+            if record.egress_log.exists():
+                logs.mkdir(mode=0o700, exist_ok=True)
+                record.egress_log.rename(logs / f"{record.id}.jsonl")
             record.home.rename(grave / record.id)
         self.bury()
 
@@ -154,6 +165,9 @@ class DirectoryStore:
                 path.rename(grave / path.name)
         for path in grave.iterdir():
             delete_tree(path)
+        for log in (self.root / ".egress").glob("*.jsonl"):
+            if time.time() - log.stat().st_mtime > _LOGS_S:
+                log.unlink(missing_ok=True)
 
     def adopt(self, record: Record, owner: int | None) -> Record:
         """The sandbox's workspace belongs to somebody else from now on."""

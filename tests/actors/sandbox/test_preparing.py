@@ -1,6 +1,7 @@
 """A set-up command runs once, and every workspace of the run begins with what it made."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -89,12 +90,18 @@ async def test_a_failing_command_is_told_with_its_last_words_and_leaves_nothing(
 
 
 async def test_only_setup_has_a_network_and_only_to_where_it_may(
-    local: LocalProvider, template: Origin, asked: list[str]
+    local: LocalProvider, template: Origin, asked: list[str], tmp_path: Path
 ) -> None:
     fetch = "for host in allowed.test other.test; do curl -sm 9 http://$host/; done; mkdir build"
     fetch += "; env > build/env"
     made = await prepared(local, template, fetch, egress=("allowed.test:80",))
     assert asked == ["allowed.test:80"]
+    (log,) = (tmp_path / "networked" / ".egress").iterdir()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["host"], line["allowed"]) for line in lines] == [
+        ("allowed.test", False),
+        ("other.test", False),
+    ], "what its ended sandbox asked for is still told"
     sandbox = await local.create(SandboxSpec(snapshot=made.snapshot))
     assert b"http_proxy=" in await sandbox.read_file("build/env")
     said = await sandbox.exec("env; cat /proc/net/dev; curl -sm 9 allowed.test", timeout_s=20)
