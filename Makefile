@@ -49,8 +49,12 @@ fix: $(STAMP)  ## Format and mend what can be mended
 faults: $(STAMP)-test  ## The long fault suite
 	@$(BIN)/python -m pytest -m faults --timeout 900
 
-attacks: $(STAMP)  ## The whole attack suite
-	@$(BIN)/python -m pytest -m attacks --timeout 900
+attacks: $(STAMP)-test  ## The whole attack suite, as this user and as an ordinary one
+	@$(BIN)/python -m pytest -m "not soak" --timeout 900 \
+		tests/actors/sandbox/test_*attack*.py tests/actors/sandbox/test_canary.py \
+		tests/actors/sandbox/test_egress.py tests/actors/sandbox/test_expose.py \
+		tests/actors/sandbox/test_fifty.py tests/actors/sandbox/test_full_disk.py \
+		tests/journeys/test_ray_beside.py
 
 soak: $(STAMP)  ## A week in fast motion
 	@$(BIN)/python -m pytest -m soak --timeout 3600
