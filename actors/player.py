@@ -75,38 +75,8 @@ class Player:
         self, tools: Kit, sandbox: Sandbox, task: Task[A], brief: Brief, grant: StepGrant
     ) -> A:
         """Let an agent work until it answers; continues where an earlier attempt stopped."""
-        hands, limits = self.hands, brief.limits
-        archive = Archive(hands.journal, grant.run_id, grant.step_key, task.part)
-        equipped = await hands.equipment.added_to(
-            tools(sandbox, archive, hands.recaller),
-            sandbox,
-            self.role,
-            lambda text: hands.note(grant, text),
-        )
-        permission = PolicyPermission(
-            brief.policy,
-            hands.journal,
-            grant,
-            who=hands.name,
-            leaves_sandbox=equipped.leaves_sandbox,
-        )
-        agent = Agent(
-            id=task.role or self.role,
-            name=f"{hands.name}'s {task.role}" if task.role else hands.name,
-            role=task.role or self.role,
-            instructions=task.instructions,
-            part=task.part,
-            difficulty=task.difficulty,
-            toolset=ApprovalRequiredToolset(OutputLimitedToolset(equipped.toolset), permission),
-            answer=task.answer,
-            limits=task.limits
-            or AgentLimits(
-                turns=limits.turns,
-                tokens=limits.tokens,
-                cost_usd=limits.cost_usd,
-                seconds=limits.agent_seconds,
-            ),
-        )
+        hands = self.hands
+        agent = await self._agent(tools, sandbox, task, brief, grant)
         try:
             return await run_agent(
                 agent,
@@ -129,6 +99,48 @@ class Player:
         finally:
             await agent.toolset.close()
 
+    async def _agent(
+        self, tools: Kit, sandbox: Sandbox, task: Task[A], brief: Brief, grant: StepGrant
+    ) -> Agent[A]:
+        """Who works on the task: with its tools, under the run's policy."""
+        hands = self.hands
+        archive = Archive(hands.journal, grant.run_id, grant.step_key, task.part)
+        equipped = await hands.equipment.added_to(
+            tools(sandbox, archive, hands.recaller),
+            sandbox,
+            self.role,
+            lambda text: hands.note(grant, text),
+        )
+        permission = PolicyPermission(
+            brief.policy,
+            hands.journal,
+            grant,
+            who=hands.name,
+            leaves_sandbox=equipped.leaves_sandbox,
+        )
+        return Agent(
+            id=task.role or self.role,
+            name=f"{hands.name}'s {task.role}" if task.role else hands.name,
+            role=task.role or self.role,
+            instructions=task.instructions,
+            part=task.part,
+            difficulty=task.difficulty,
+            toolset=ApprovalRequiredToolset(OutputLimitedToolset(equipped.toolset), permission),
+            answer=task.answer,
+            limits=task.limits or limits_of(brief),
+        )
+
     async def close(self) -> None:
         if self._hands is not None:
             await self._hands.close()
+
+
+def limits_of(brief: Brief) -> AgentLimits:
+    """What the run allows one agent in one step."""
+    limits = brief.limits
+    return AgentLimits(
+        turns=limits.turns,
+        tokens=limits.tokens,
+        cost_usd=limits.cost_usd,
+        seconds=limits.agent_seconds,
+    )
