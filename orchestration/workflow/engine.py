@@ -129,13 +129,17 @@ class Engine:
     ) -> RunOutcome:
         run_id = info.run_id
         await self._check_definition(workflow, info)
-        asked_at = self.terms.clock.ticks()
+        clock = self.terms.clock
+        asked_at = clock.ticks()
         lease = await self.journal.claim(
             run_id, self.terms.owner, ttl_s=self.terms.lease_ttl_s, take_over=take_over
         )
         history = await load(self.journal, run_id)
         if history.recoveries > MAX_RECOVERIES:
-            await self.journal.append(lease, (), status=RunStatus.DEAD_LETTER, release=True)
+            storage = Storage(
+                self.journal, clock, lambda: clock.ticks() - asked_at < self.terms.lease_ttl_s
+            )
+            await storage.append(lease, (), status=RunStatus.DEAD_LETTER, release=True)
             return await outcome_of(self.journal, workflow, run_id)
         drive = Drive(self.terms, workflow, lease, history, asked_at=asked_at, steps=steps)
         return await drive.go()

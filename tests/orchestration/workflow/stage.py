@@ -1,21 +1,49 @@
 """What the engine's tests share: a journal in memory, quick engines, and small steps."""
 
 import asyncio
-from collections.abc import Coroutine
+import os
+import random
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from orchestration.clock import Clock, ManualClock, SystemClock
-from orchestration.ids import RunId, StepKey
+from orchestration.errors import StoreError
+from orchestration.ids import BlobId, RunId, StepGrant, StepKey
 from orchestration.workflow.engine import Engine
 from orchestration.workflow.in_memory import InMemoryJournal
-from orchestration.workflow.journal import Record, RecordKind
+from orchestration.workflow.journal import Lease, NewRecord, Record, RecordKind
 from orchestration.workflow.outcome import RunOutcome, decide
 from orchestration.workflow.shape import Flow
 from orchestration.workflow.step import StepContext
 
 T = TypeVar("T")
 RUN = RunId("run")
+LOSES = float(os.environ.get("MANTA_TEST_LOSES", "0"))
+"""Share of writes whose acknowledgement is lost: `tests/faults/test_losses.py` sets it."""
+
+
+class LosingJournal(InMemoryJournal):
+    """Makes what an owner or a worker writes durable, and sometimes does not say so."""
+
+    def __init__(self, clock: Clock, share: float) -> None:
+        super().__init__(clock)
+        self._share = share
+
+    async def append(self, lease: Lease, records: Sequence[NewRecord], **more: Any) -> int:
+        return self._perhaps(await super().append(lease, records, **more))
+
+    async def append_under(self, grant: StepGrant, records: Sequence[NewRecord]) -> int:
+        return self._perhaps(await super().append_under(grant, records))
+
+    async def put_blob(self, content: bytes) -> BlobId:
+        blob = await super().put_blob(content)
+        return self._perhaps(blob) if self._runs else blob  # who starts a run is told at once
+
+    def _perhaps(self, outcome: T) -> T:
+        if random.random() < self._share:
+            raise StoreError("the store did not answer", "ask again")
+        return outcome
 
 
 @dataclass
@@ -26,7 +54,9 @@ class Stage:
     journal: InMemoryJournal = field(init=False)
 
     def __post_init__(self) -> None:
-        self.journal = InMemoryJournal(self.clock)
+        # Whoever has lost an acknowledgement waits a moment, which nobody would turn by hand.
+        loses = 0.0 if isinstance(self.clock, ManualClock) else LOSES
+        self.journal = LosingJournal(self.clock, loses) if loses else InMemoryJournal(self.clock)
 
     def engine(self, owner: str = "owner", **options: Any) -> Engine:
         poll_s = 1.0 if isinstance(self.clock, ManualClock) else 0.01

@@ -1,9 +1,11 @@
 """What a run costs grows with its work, and no faster."""
 
+import pytest
+
 from orchestration.workflow.builder import Workflow, step
 from orchestration.workflow.journal import RecordKind
 from orchestration.workflow.shape import Flow
-from tests.orchestration.workflow.stage import Stage
+from tests.orchestration.workflow.stage import LOSES, Stage
 from tests.orchestration.workflow.test_any_history import cut
 
 
@@ -30,6 +32,7 @@ async def test_bytes_grow_linearly_with_the_steps() -> None:
     assert many / 500 < 1.1 * 1000
 
 
+@pytest.mark.skipif(LOSES > 0, reason="who looks for a lost acknowledgement reads")
 async def test_resuming_a_long_run_reads_once_and_decodes_only_what_it_needs() -> None:
     flow = chain(3000)
     stage = Stage()

@@ -8,6 +8,7 @@ from orchestration.clock import ManualClock
 from orchestration.errors import InvalidWorkflowError, UsageError, WorkerLostError
 from orchestration.ids import StepKey
 from orchestration.workflow.builder import Workflow, step
+from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import NewRecord, RecordKind, RunStatus
 from orchestration.workflow.retry import Retry
 from orchestration.workflow.shape import Flow
@@ -106,7 +107,7 @@ async def test_only_errors_worth_it_are_tried_again(
 async def crash(stage: Stage, *records: NewRecord) -> None:
     """As if an owner had died after these records: its lease runs out."""
     lease = await stage.journal.claim(RUN, "dead", ttl_s=0.0)
-    await stage.journal.append(lease, records)
+    await InMemoryJournal.append(stage.journal, lease, records)
 
 
 async def created(stage: Stage, flow: Flow[int, int], value: int) -> None:

@@ -12,6 +12,7 @@ from orchestration.errors import ConflictError, NotFoundError
 from orchestration.ids import RunId, StepKey
 from orchestration.workflow.builder import Workflow, step
 from orchestration.workflow.forking import fork
+from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import NewRecord, Record, RecordKind, RunStatus
 from orchestration.workflow.outcome import decide
 from orchestration.workflow.reading import replay, results, watch
@@ -142,7 +143,7 @@ class Coder:
     async def says(self, ctx: StepContext, text: str) -> None:
         turn = NewRecord(RecordKind.TURN, body=json.dumps({"text": text}))
         sandbox = NewRecord(RecordKind.SANDBOX, body=json.dumps({"id": text}))
-        await self.stage.journal.append_under(ctx.grant, [sandbox, turn])
+        await InMemoryJournal.append_under(self.stage.journal, ctx.grant, [sandbox, turn])
 
     async def finished(self, value: int, ctx: StepContext) -> int:
         await self.says(ctx, "finished")

@@ -10,6 +10,7 @@ from orchestration.clock import ManualClock
 from orchestration.errors import ConflictError, InvalidAnswerError, NotFoundError, UsageError
 from orchestration.ids import StepKey
 from orchestration.workflow.builder import Workflow, step
+from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import NewRecord, RecordKind, RunStatus
 from orchestration.workflow.outcome import open_suspensions, outcome_of
 from orchestration.workflow.shape import Flow, StepNode
@@ -245,7 +246,7 @@ async def test_the_answer_survives_a_crash_of_the_step_that_got_it(stage: Stage)
     await other.answer(flow, "4")
     lease = await other.journal.claim(RUN, "first")
     started = NewRecord(RecordKind.STARTED, (await other.keys(RecordKind.STARTED))[0], 2)
-    await other.journal.append(lease, [started])
+    await InMemoryJournal.append(other.journal, lease, [started])
     outcome = await other.engine("second").resume(flow, RUN, take_over=True)
     assert outcome.output == 7
 
