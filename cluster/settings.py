@@ -38,7 +38,10 @@ FOREIGN_VARIABLES = (
     "GEMINI_API_KEY",
     "OPENROUTER_API_KEY",
     "E2B_API_KEY",
+    "E2B_DOMAIN",
     "DAYTONA_API_KEY",
+    "DAYTONA_API_URL",
+    "DAYTONA_TARGET",
 )
 """Variables of others that matter here; `.env.example` explains each."""
 
