@@ -71,10 +71,10 @@ class HerdedTree:
     async def _explained(self, child: Child) -> Verdict | SandboxError:
         """The shepherd said nothing: it never ran, or was shot, and its flock is loose."""
         code = child.exited.result() if child.exited.done() else _KILLED[0]
-        if code == 0:
+        if not self._wire.begun and code == 0:
             return Verdict("cancelled")
-        if code not in _KILLED:
-            words = child.stderr.value().decode(errors="replace")
+        if not self._wire.begun and code not in _KILLED:
+            words = self._wire.preface.decode(errors="replace")
             if any(sign in words.lower() for sign in _CROWDED):
                 return Verdict("exited", 126, said=f"{words.strip()}\n".encode())
             return understood(self._enclosure.engine.name, words)

@@ -70,7 +70,7 @@ def kept() -> Generator[None]:
 
 
 class DiskWatch:
-    """Calls `full` while commands run and the workspace is over `limit` bytes, or the host's
+    """Calls `full` while commands run and the workspace grows over `limit` bytes, or the host's
     disk is at its reserve; `at_reserve` tells which."""
 
     def __init__(self, workspace: Path, limit: int, full: Callable[[], None]) -> None:
@@ -116,7 +116,7 @@ class DiskWatch:
             if self.at_reserve:
                 self._full()
             elif measured_at - left > max(0, self._limit - self._known) // _SHARE:
-                self._known = await asyncio.to_thread(used, self._workspace)
+                before, self._known = self._known, await asyncio.to_thread(used, self._workspace)
                 measured_at = left
-                if self._known > self._limit:
+                if self._known > max(self._limit, before):
                     self._full()

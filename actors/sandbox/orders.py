@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.sandbox import seccomp
-from actors.sandbox.process import Stream, Verdict
+from actors.sandbox.process import Verdict
 from actors.sandbox.protocol import SandboxLimits
+from actors.sandbox.wire import Stream
 
 SHEPHERD = Path(__file__).with_name("shepherd.py")
 INTERPRETER = ("python3", "-I", "-S")
@@ -33,12 +34,15 @@ class Order:
 
 
 class ShepherdWire:
-    """What goes to one shepherd and comes from it; a `process.Wire`."""
+    """What goes to one shepherd and comes from it; a `Wire`."""
 
     def __init__(self) -> None:
         self._token = secrets.token_hex(16).encode()
         self._held = b""
         self._said: bytes | None = None
+        self.begun = False
+        self.preface = b""
+        """What was said before the shepherd spoke: the engine's own words, if anybody's."""
 
     def order(self, order: Order) -> bytes:
         """The first thing to feed."""
@@ -66,27 +70,32 @@ class ShepherdWire:
         return bytes(4)
 
     def incoming(self, stream: Stream, data: bytes) -> bytes:
-        """What of it is the command's own."""
+        """What of it is the command's own: the token stands before it, and again after it."""
         if stream == "stdout":
             return data
+        own = b""
+        if not self.begun:
+            before, data = self._split(data)
+            self.preface += before
+        if self.begun and self._said is None:
+            own, data = self._split(data)
         if self._said is not None:
             self._said += data
-            return b""
-        data = self._held + data
-        own, found, said = data.partition(self._token)
+        return own
+
+    def _split(self, data: bytes) -> tuple[bytes, bytes]:
+        """What comes before the token, and after. What may be the token's beginning waits."""
+        before, found, after = (self._held + data).partition(self._token)
+        self._held = b""
         if found:
-            self._held, self._said = b"", said
-            return own
-        kept = next(
-            (
-                size
-                for size in range(len(self._token) - 1, 0, -1)
-                if data.endswith(self._token[:size])
-            ),
-            0,
-        )
-        self._held = data[len(data) - kept :]
-        return data[: len(data) - kept]
+            self._said = b"" if self.begun else None
+            self.begun = True
+            return before, after
+        sizes = range(len(self._token) - 1, 0, -1)
+        kept = next((size for size in sizes if before.endswith(self._token[:size])), 0)
+        own = len(before) - kept
+        self._held = before[own:]
+        return before[:own], b""
 
     def verdict(self) -> Verdict | None:
         """How it ended by the shepherd's last words; None if it did not live to say them."""

@@ -11,13 +11,15 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from actors.sandbox.protocol import Ended, ExecResult, OnOutput
+from actors.sandbox.wire import Stream, Wire
 
 CHUNK = 65_536
 _DRAINS = 64
-Stream = Literal["stdout", "stderr"]
+_BEGINS_WITHIN_S = 120.0
+"""For whoever is asked to start a command, on a machine that has much else to do."""
 
 
 class Capture:
@@ -88,22 +90,6 @@ class Tree(Protocol):
         ...
 
 
-class Wire(Protocol):
-    """What lies between our pipes and a command that somebody else runs for us."""
-
-    def outgoing(self, data: bytes) -> bytes:
-        """What to write so that these bytes reach the command's stdin."""
-        ...
-
-    def end(self) -> bytes:
-        """What to write at the end of the input; the pipe itself stays open."""
-        ...
-
-    def incoming(self, stream: Stream, data: bytes) -> bytes:
-        """What of the bytes that came is the command's own."""
-        ...
-
-
 def from_status(code: int) -> Verdict:
     """A wait status. From 129 to 192 (128 + the last signal) it tells one, as in every shell."""
     if code < 0:
@@ -129,6 +115,8 @@ class Child:
         wire: Wire | None = None,
     ) -> None:
         self._wire = wire
+        self._timer: asyncio.TimerHandle | None = None
+        self._patience: float | None = None
         self._loop = asyncio.get_running_loop()
         self._started = time.monotonic()
         self._caps = caps
@@ -204,7 +192,11 @@ class Child:
             return False
         name, capture = self._streams[fd]
         if self._wire:
+            begun = self._wire.begun
             data = self._wire.incoming(name, data)
+            if self._wire.begun != begun:
+                self._started = time.monotonic()
+                self._set_deadline()
         capture.add(data)
         if self._on_output and data:
             self._tell(self._on_output, name, data)
@@ -294,20 +286,30 @@ class Child:
         Raises:
             asyncio.CancelledError: after the tree is dead.
         """
-        timer = self._loop.call_later(timeout_s, self.stop, "timeout") if timeout_s else None
+        self._patience = timeout_s
+        self._set_deadline()
         try:
             await asyncio.shield(self.stopped)
         except asyncio.CancelledError:
             self.stop("cancelled")
             raise
         finally:
-            if timer:
-                timer.cancel()
+            if self._timer:
+                self._timer.cancel()
             await self._end()
             self._close()
         if self._failure:
             raise self._failure
         return self._result()
+
+    def _set_deadline(self) -> None:
+        """It counts from when the command begins, not from when somebody is asked to start it."""
+        if self._timer:
+            self._timer.cancel()
+        if self._patience:
+            waits = self._wire is not None and not self._wire.begun
+            seconds = self._patience + _BEGINS_WITHIN_S * waits
+            self._timer = self._loop.call_later(seconds, self.stop, "timeout")
 
     async def kill(self) -> None:
         """End the whole tree; `finish` then reports it."""

@@ -9,9 +9,10 @@ Standalone: Python 3.8 or later runs this file where nothing else of ours is kno
     python3 -I -S shepherd.py purge        end all else inside but process 1
 
 A frame is four bytes of length, then so many bytes; an empty one ends the command's input, and
-the end of stdin itself ends the command: whoever held it is gone, or wants no more. The last words
-on stderr, after the order's secret token, are how it ended. No one can forge them: they are said
-when all of the command's processes are dead, and nobody inside can read this one's memory.
+the end of stdin itself ends the command: whoever held it is gone, or wants no more. The order's
+secret token is said on stderr before the command begins and again when it has ended, followed by
+how. No one can forge that: all of its processes are dead then, and nobody inside can read the
+memory of this one.
 """
 
 from __future__ import annotations
@@ -282,13 +283,15 @@ def run() -> None:
     if first is None:
         return
     order = json.loads(first)
+    token: str = order["token"]
+    os.write(2, token.encode())
     pid, writing = _start(order)
     feed = Feed(writing)
     _pass_on(frames, feed)
     status = _tend(frames, pid, feed)
     _end()
     os.set_blocking(2, True)
-    os.write(2, (order["token"] + json.dumps(_told(status))).encode())
+    os.write(2, (token + json.dumps(_told(status))).encode())
 
 
 def _copy(source: int, target: int, done: Callable[[], None]) -> None:

@@ -22,10 +22,19 @@ def test_last_words_are_cut_out_wherever_the_stream_is_torn(size: int) -> None:
     wire = ShepherdWire()
     token = token_of(wire)
     own = b"oops " + token[:20] + b" almost " + token[:-1] + b"\n"
-    stream = own + token + b'{"code": 3}'
+    stream = b"a warning" + token + own + token + b'{"code": 3}'
     parts = [stream[at : at + size] for at in range(0, len(stream), size)]
     assert b"".join(wire.incoming("stderr", part) for part in parts) == own
     assert wire.verdict() == Verdict("exited", 3)
+    assert wire.preface == b"a warning"
+
+
+def test_before_the_shepherd_speaks_all_words_are_the_engines() -> None:
+    wire = ShepherdWire()
+    assert wire.incoming("stderr", b"no such container") == b""
+    assert (wire.begun, wire.preface, wire.verdict()) == (False, b"no such container", None)
+    wire.incoming("stderr", token_of(wire))
+    assert wire.begun
 
 
 def test_stdout_is_never_listened_to() -> None:
@@ -46,7 +55,7 @@ def test_stdout_is_never_listened_to() -> None:
 )
 def test_words_become_a_verdict(said: bytes, verdict: Verdict | None) -> None:
     wire = ShepherdWire()
-    wire.incoming("stderr", token_of(wire) + said)
+    wire.incoming("stderr", 2 * token_of(wire) + said)
     assert wire.verdict() == verdict
 
 
