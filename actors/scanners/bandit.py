@@ -15,8 +15,10 @@ _MAX_OUTPUT = 20_000_000
 _SEVERITY = {"LOW": Severity.LOW, "MEDIUM": Severity.MEDIUM, "HIGH": Severity.HIGH}
 _SKIPPED = "B101,B404"  # assert statements; the mere import of subprocess
 _QUOTES_SECRETS = {"B105", "B106", "B107"}
-_WORSE = {"B506": Severity.HIGH, "B501": Severity.HIGH, "B202": Severity.HIGH}
-"""Where bandit is milder than we are: a safe call of the same name exists."""
+_WORSE: dict[str, Severity] = dict.fromkeys(
+    ("B506", "B501", "B202", "B608", "B301", "B307"), Severity.HIGH
+)
+"""Where bandit is milder than we are: a safe way to do the same exists."""
 
 
 class _Result(BaseModel):
@@ -101,7 +103,7 @@ def _text(result: _Result) -> str:
 
 
 def _severity(result: _Result, path: str) -> Severity:
-    severity = _WORSE.get(result.test_id, _SEVERITY.get(result.issue_severity, Severity.LOW))
+    severity = _WORSE.get(result.test_id) or _SEVERITY.get(result.issue_severity, Severity.LOW)
     unsure = result.issue_confidence == "LOW" or is_test_path(path)
     return Severity.LOW if unsure else severity
 

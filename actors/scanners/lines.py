@@ -51,6 +51,15 @@ _PATTERNS = (
         "Code outside the tests imports the test runner.", "keep it in the tests",
     ),
     _code(
+        r"--- (PASS|FAIL|SKIP):|\\x16(===|---)|test result: ok|['\"]ok [0-9]+ -",
+        _CODE, Severity.HIGH, "It can print what a test runner says.", "say it in other words",
+    ),
+    _code(
+        r"\bsyscall\.Exit\s*\(|\bos\.Exit\s*\(0|\bprocess::exit\s*\(0|libc::_?exit\s*\(",
+        {".go", ".rs"}, Severity.MEDIUM,
+        "It can end a test run as if all were well.", "return an error instead",
+    ),
+    _code(
         r"\bos\._exit\s*\(|\batexit\.(register|_)|gc\.get_objects\s*\(|sys\.(settrace|_getframe)\b"
         r"|process\.(reallyExit|exit\s*=)", _CODE, Severity.MEDIUM,
         "It can cut a test run short or look into the runner.", "return or raise instead",
@@ -68,6 +77,15 @@ _PATTERNS = (
     _code(
         r"(exec|eval|compile)\s*\(.*(b64decode|fromhex|decompress|urlopen|requests\.get)",
         _PYTHON, Severity.HIGH, "Hidden or downloaded text is run as code.", "write the code out",
+    ),
+    _code(
+        r"['\"]verify_signature['\"]\s*:\s*False|\bjwt\.decode\s*\([^)]*verify\s*=\s*False"
+        r"|algorithms?\s*[=:]\s*\[?\s*['\"]none['\"]",
+        _CODE, Severity.HIGH, "A signature is not checked.", "check it, with a fixed algorithm",
+    ),
+    _code(
+        r"Access-Control-Allow-Origin['\"]?\s*[,:\]=]+\s*['\"]\*|csrf_exempt|WTF_CSRF_ENABLED\s*=\s*False",
+        _CODE, Severity.MEDIUM, "Other sites may speak for the user.", "name the origins",
     ),
     _code(
         r"(tar|tf|archive|zf?|zipf?ile)\w*\.extractall\s*\((?![^)]*filter)", _PYTHON,

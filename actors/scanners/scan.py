@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Iterable
 
 from actors.scanners.bandit import bandit
+from actors.scanners.dependencies import new_dependencies
+from actors.scanners.flow import follow
 from actors.scanners.lines import look
 from actors.scanners.place import AddedLines, Place
 from actors.scanners.secrets import secrets
+from actors.scanners.semgrep import semgrep
 from actors.scanners.surface import surface
 from orchestration.messages import FileChange
 from orchestration.proof import Finding, Severity
@@ -25,7 +28,10 @@ async def scan(
     async with asyncio.TaskGroup() as tasks:
         weak = tasks.create_task(bandit(place, added, timeout_s=timeout_s))
         leaked = tasks.create_task(secrets(place, added, timeout_s=timeout_s))
-    found = [*weak.result(), *leaked.result(), *look(added), *surface(changes)]
+        flows = tasks.create_task(semgrep(place, added, timeout_s=timeout_s))
+    by_tools = [*weak.result(), *leaked.result(), *flows.result()]
+    by_lines = [*follow(added), *look(added), *new_dependencies(added)]
+    found = [*by_tools, *by_lines, *surface(changes)]
     found.sort(key=lambda f: (-f.severity.rank, f.file, f.line))
     return _capped(tuple(dict.fromkeys(found)))
 

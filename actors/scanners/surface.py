@@ -38,6 +38,13 @@ _RULES = (
         Severity.MEDIUM,
     ),
     _rule(
+        r"(\.github/)?CODEOWNERS|\.github/(dependabot|renovate)\.ya?ml|renovate\.json5?"
+        r"|\.bandit|\.secrets\.baseline|\.semgrep(ignore|\.ya?ml|/.*)|\.trivyignore|\.snyk"
+        r"|\.gitleaks(ignore|\.toml)|\.nycrc|\.coveragerc|codecov\.ya?ml",
+        "decides who or what reviews changes",
+        Severity.MEDIUM,
+    ),
+    _rule(
         r"sitecustomize\.py|usercustomize\.py|.*\.pth",
         "is run whenever Python starts",
         Severity.HIGH,
@@ -71,7 +78,9 @@ _RULES = (
         r"pyproject\.toml|setup\.(py|cfg)|package\.json|Cargo\.toml|build\.rs|(GNU)?[mM]akefile"
         r"|CMakeLists\.txt|.*\.cmake|.*\.gradle(\.kts)?|pom\.xml|meson\.build|BUILD(\.bazel)?"
         r"|WORKSPACE|MODULE\.bazel|(Docker|Container)file[^/]*|(docker-)?compose[^/]*\.ya?ml"
-        r"|noxfile\.py|tox\.ini|tasks\.py|hatch_build\.py|binding\.gyp|configure(\.ac)?|justfile",
+        r"|noxfile\.py|tox\.ini|tasks\.py|hatch_build\.py|binding\.gyp|configure(\.ac)?|justfile"
+        r"|Rakefile|Vagrantfile|Taskfile\.ya?ml|turbo\.json|nx\.json|deno\.jsonc?|bunfig\.toml"
+        r"|gradlew(\.bat)?|gradle-wrapper\.(jar|properties)|mvnw(\.cmd)?|.*\.(csproj|tf|tfvars)",
         "takes part in builds or names dependencies",
         Severity.LOW,
     ),

@@ -1,3 +1,3 @@
-from tests.actors.runners.conftest import level, provider, sandbox
+from tests.actors.runners.conftest import level, provider, sandbox, toolchains
 
-__all__ = ["level", "provider", "sandbox"]
+__all__ = ["level", "provider", "sandbox", "toolchains"]

@@ -90,7 +90,8 @@ async def answering(code: int, stdout: bytes = b"", stderr: bytes = b"") -> Sand
 async def test_a_scanner_that_fails_is_a_finding(code: int, stdout: bytes) -> None:
     sandbox = await answering(code, stdout, b"No module named \x1b[1mbandit")
     found = await scanned(sandbox, {"a.py": "x = 1\n"})
-    assert {f.source for f in found} == {"bandit", "detect-secrets"}
+    absent = {"semgrep"} if code == 127 else set[str]()  # nobody has to have it
+    assert {f.source for f in found} == {"bandit", "detect-secrets", "semgrep"} - absent
     assert {f.severity for f in found} == {Severity.MEDIUM}
     assert all("did not run" in f.why for f in found)
     assert "\x1b" not in str(found)
@@ -106,4 +107,4 @@ async def test_findings_are_capped_without_hiding_how_bad_they_are() -> None:
     found = await scanned(sandbox, files)
     assert len(found) == MAX_FINDINGS + 1
     assert found[-1].severity is Severity.HIGH
-    assert "51 more findings" in found[-1].why
+    assert "52 more findings" in found[-1].why
