@@ -5,9 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from actors.evidence import Evidence
 from actors.run_repository import RunRepository
 from actors.sandbox.protocol import Check
+from actors.scanners.sarif import sarif
 from actors.tools.text import neutralise
+from cluster.build import build_id
 from cluster.budgets import is_about_budget
 from cluster.follow import delivered as delivery_of
 from cluster.graph import graph
@@ -103,6 +106,12 @@ async def show(
     match part:
         case "evidence":
             tell(as_json, "evidence", *await _evidence(journal, run_id))
+        case "sarif":
+            evidence = Evidence.model_validate_json((await _evidence(journal, run_id))[0])
+            reviews = [review for task in evidence.tasks for review in (task.review, task.audit)]
+            found = [finding for review in reviews for finding in review.findings]
+            made = sarif(found, commit=evidence.commit, version=build_id())
+            tell(as_json, "sarif", json.dumps(made, indent=1), **made)
         case "diff":
             text = await _diff(journal, settings, run_id)
             tell(as_json, "diff", neutralise(text), diff=text)

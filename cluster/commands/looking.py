@@ -30,6 +30,7 @@ async def runs(**options: Any) -> int:
 @click.option("--plan", "part", flag_value="plan", help="The plan.")
 @click.option("--diff", "part", flag_value="diff", help="The delivered change.")
 @click.option("--evidence", "part", flag_value="evidence", help="The evidence bundle, JSON.")
+@click.option("--sarif", "part", flag_value="sarif", help="What reviewers found, as SARIF 2.1.0.")
 @click.option("--log", "part", flag_value="log", help="Everything that happened.")
 @click.option("--graph", "part", flag_value="graph", help="The workflow, and its steps so far.")
 @common
