@@ -181,6 +181,9 @@ async def test_a_spent_budget_stops_the_run_with_its_work_and_a_larger_one_goes_
 
     notes = await bench.journal.read(RUN, kinds=[RecordKind.NOTE])
     assert any("nearly spent" in record.body for record in notes)
+    rebuilt = await Ledger(bench.journal, SystemClock()).account(RUN)
+    assert rebuilt.spent.cost_usd == pytest.approx(0.3)
+    assert rebuilt.budget == Budget(usd=0.25)
     with pytest.raises(UsageError, match="no more than run run-1 has spent"):
         await raise_budget(bench.journal, RUN, Budget(usd=0.2), by="me")
     assert (await raise_budget(bench.journal, RUN, Budget(usd=9), by="me")).usd == 9

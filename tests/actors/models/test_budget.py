@@ -11,12 +11,14 @@ from actors.models.budget import Account, RunBudgetError
 from actors.models.gateway import ModelReply
 from actors.models.governed import GovernedGateway
 from actors.models.governor import Call, Lane, LocalGovernor
-from actors.models.ledger import Ledger
+from actors.models.ledger import Driven, Ledger
 from actors.models.replies import KeptReplies
 from actors.models.scripted import FunctionGateway
 from orchestration.clock import ManualClock
+from orchestration.ids import RunId, StepKey
 from orchestration.messages import Budget, Usage
 from orchestration.workflow.in_memory import InMemoryJournal
+from orchestration.workflow.journal import Record, RecordKind
 from tests.contracts.gateway import HELLO, a_request
 
 LANE = Lane("m")
@@ -128,6 +130,23 @@ async def test_a_run_that_no_store_knows_has_no_limits():
     account = await Ledger(InMemoryJournal(clock), clock).account("nobody")
 
     assert not account.budget.is_limited
+
+
+def told(kind: RecordKind, at: float) -> Record:
+    return Record(RunId("r"), 1, kind, StepKey(""), attempt=0, epoch=1, at=at, body="{}")
+
+
+def test_time_counts_only_while_somebody_drives():
+    driven = Driven()
+    for kind, at in [
+        (RecordKind.CREATED, 0), (RecordKind.CLAIMED, 10), (RecordKind.TURN, 40),
+        (RecordKind.SUSPENDED, 50), (RecordKind.DECIDED, 5_000), (RecordKind.CLAIMED, 9_000),
+        (RecordKind.TURN, 9_020),
+    ]:  # fmt: skip
+        driven.see(told(kind, at))
+    assert driven.seconds(9_100, is_driven=True) == 40 + 100
+    assert driven.seconds(99_999, is_driven=False) == 40 + 20
+    assert Driven().seconds(5, is_driven=True) == 0
 
 
 calls = st.lists(
