@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -59,7 +59,7 @@ def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def provider() -> Iterator[tuple[str, list[int]]]:
+def provider() -> Generator[tuple[str, list[int]]]:
     """An OpenAI-compatible server on loopback, and the statuses it gave. The first is a 429."""
     statuses: list[int] = []
 
