@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from actors.sandbox.exits import when_dead
 from actors.sandbox.protocol import Ended, ExecResult, OnOutput
 from actors.sandbox.wire import Stream, Wire
 
@@ -151,12 +152,9 @@ class Child:
             os.set_blocking(fd, False)
             self._streams[fd] = (name, capture)
             self._loop.add_reader(fd, self._readable, fd)
-        self._pidfd = os.pidfd_open(self.pid)
-        self._loop.add_reader(self._pidfd, self._reap)
+        when_dead(popen, self._reap)
 
     def _reap(self) -> None:
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
         self.exited.set_result(self._popen.wait())
         self._wake()
 

@@ -333,7 +333,8 @@ def copy_tree(source: Path, target: Path) -> None:
     Raises:
         SandboxUnavailableError: it could not be copied whole.
     """
-    if not run_quietly("cp", "-a", "--reflink=auto", "--", f"{source}/.", str(target)):
+    sharing = ("--reflink=auto",) if sys.platform.startswith("linux") else ("-c",)
+    if not run_quietly("cp", "-a", *sharing, "--", f"{source}/.", str(target)):
         raise SandboxUnavailableError(
             f"cannot copy {source.parent.name}", "free disk space and try again"
         )
