@@ -88,8 +88,8 @@ def report(results: Results, rounds: int) -> str:
             "*a shell for each command* starts one, as all others do.",
             f"Medians of {rounds} interleaved rounds of {results.turns} turns, each play in a "
             f"process of its own, {at}. Machine: {machine()}; load average {low:.1f} to "
-            f"{high:.1f}. CPU is that of the agent's process, without its commands. To measure anew: "
-            "`.venv/bin/python -m benchmarks.agent`.",
+            f"{high:.1f}. CPU is that of the agent's process, without its commands. To measure "
+            "anew: `.venv/bin/python -m benchmarks.agent`.",
             f"Aim: at most {AIM_MS:g} ms. Median **{ours:.2f} ms**, least disturbed round "
             f"**{best:.2f} ms**: {verdict(ours, best)}",
             _table(results),
