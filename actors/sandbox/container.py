@@ -271,7 +271,7 @@ class ContainerProvider(DirectoryProvider):
         dial: Dial | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.engine = engine or find_engine()
+        self.engine = engine or find_engine(image)
         box = Box(self.engine, image, root.absolute(), tuple(toolchains))
         walls = ContainerWalls(box, dial or dial_public())
         self._containers = walls.containers

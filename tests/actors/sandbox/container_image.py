@@ -62,7 +62,7 @@ def _import(into: Engine) -> None:
 
 def engine() -> Engine:
     """The engine that tests use."""
-    return find_engine(tuple(_NAMES.split(","))) if _NAMES else find_engine()
+    return find_engine(names=tuple(_NAMES.split(","))) if _NAMES else find_engine()
 
 
 @functools.cache

@@ -93,11 +93,3 @@ async def test_where_no_descriptor_tells_of_an_end_a_thread_does(
     monkeypatch.delattr("os.pidfd_open")
     assert (await sandbox.exec("echo hi; exit 3", timeout_s=10)).exit_code == 3
     assert (await sandbox.exec(["sleep", "60"], timeout_s=0.1)).ended == "timeout"
-
-
-async def test_where_no_descriptor_tells_of_an_end_a_thread_does(
-    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
-) -> None:
-    monkeypatch.delattr("os.pidfd_open")
-    assert (await sandbox.exec("echo hi; exit 3", timeout_s=10)).exit_code == 3
-    assert (await sandbox.exec(["sleep", "60"], timeout_s=0.1)).ended == "timeout"
