@@ -10,8 +10,8 @@ from actors.run_repository import RunRepository
 from actors.sandbox.protocol import Check
 from actors.scanners.sarif import sarif
 from actors.tools.text import neutralise
-from cluster.build import build_id
 from cluster.budgets import is_about_budget
+from cluster.build import build_id
 from cluster.follow import delivered as delivery_of
 from cluster.graph import graph
 from cluster.intake import repository_path
