@@ -33,6 +33,12 @@ class Order:
     """Its user has no other processes: then the kernel can count them for us."""
 
 
+def filters() -> dict[str, str]:
+    """System-call filters by machine, as JSON can hold them."""
+    programs = {machine: seccomp.program(machine) or b"" for machine in _MACHINES}
+    return {machine: base64.b64encode(body).decode() for machine, body in programs.items()}
+
+
 class ShepherdWire:
     """What goes to one shepherd and comes from it; a `Wire`."""
 
@@ -46,7 +52,6 @@ class ShepherdWire:
 
     def order(self, order: Order) -> bytes:
         """The first thing to feed."""
-        filters = {machine: seccomp.program(machine) or b"" for machine in _MACHINES}
         return json.dumps(
             {
                 "token": self._token.decode(),
@@ -55,9 +60,7 @@ class ShepherdWire:
                 "env": dict(order.env),
                 "file": order.limits.file,
                 "processes": order.limits.processes if order.own_user else 0,
-                "filters": {
-                    name: base64.b64encode(body).decode() for name, body in filters.items()
-                },
+                "filters": filters(),
             }
         ).encode()
 

@@ -121,7 +121,7 @@ def _confine(order: dict[str, Any]) -> None:
         _control(_SECCOMP, 2, ctypes.byref(_Filter(len(program) // 8, program)))
 
 
-def _become(order: dict[str, Any]) -> int:
+def become_command(order: dict[str, Any]) -> int:
     """Be the command. Returns the exit status, said as a shell would, if that cannot be."""
     argv: list[str] = order["argv"]
     try:
@@ -158,7 +158,7 @@ def _start(order: dict[str, Any]) -> tuple[int, int]:
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
         os.dup2(reading, 0)
-        code = _become(order)
+        code = become_command(order)
     finally:
         os._exit(code)
 
@@ -250,7 +250,7 @@ def _signal(pids: set[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _end() -> None:
+def end_all() -> None:
     """Every descendant is dead and buried on return. All are stopped before the first is killed:
     what forks faster than we can count fills the limit with processes that stand still."""
     while not _childless():
@@ -289,7 +289,7 @@ def run() -> None:
     feed = Feed(writing)
     _pass_on(frames, feed)
     status = _tend(frames, pid, feed)
-    _end()
+    end_all()
     os.set_blocking(2, True)
     os.write(2, (token + json.dumps(_told(status))).encode())
 
