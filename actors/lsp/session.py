@@ -124,10 +124,10 @@ class Session:
                 await self.notify("exit", None)
                 await asyncio.wait(self._tasks, timeout=_ENDS_WITHIN_S)
         self._kill()
+        if self._tasks:  # they read to the end, which closes the pipes
+            await asyncio.wait(self._tasks, timeout=_ENDS_WITHIN_S)
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
         if process is not None:
             await process.wait()
 

@@ -120,6 +120,7 @@ class Connection:
             return RemoteAnswer(f"{tool} did not answer within {limit:g} s.", ok=False)
         except Exception as error:  # noqa: BLE001 - a stranger's server may break in any way
             if not self.is_alive or _lost(error):
+                await self.close()  # its last words come with its end
                 raise ServerFailedError(self._why(_cause(error))) from None
             return RemoteAnswer(self._hide(_cause(error)), ok=False)
         return RemoteAnswer(self._hide(_text(result)), ok=not result.is_error)
@@ -129,8 +130,10 @@ class Connection:
         self._closing.set()
         if self._running is None:
             return
+        if not self._ready.done():
+            self._running.cancel()  # in the middle of a greeting that nobody answers
         done, _ = await asyncio.wait({self._running}, timeout=_ENDS_WITHIN_S)
-        if not done or not self._ready.done():
+        if not done:
             self._running.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await self._running

@@ -78,14 +78,14 @@ class ServerHost:
         place.users += 1
         try:
             connection = await self._connected(place)
-            if connection.has_news:
-                await self._look(place, connection)
             if tool not in place.shown:
                 return RemoteAnswer(_withdrawn(place, tool), ok=False)
             return await connection.call(tool, arguments)
         except ServerFailedError as error:
             await self._failed(place, str(error))
             return RemoteAnswer(f"The server {server} failed: {error}.", ok=False)
+        except MantaError as error:
+            return RemoteAnswer(f"The server {server} cannot be used: {error}", ok=False)
         finally:
             place.users -= 1
             place.used = time.monotonic()
@@ -105,8 +105,7 @@ class ServerHost:
         place = self._place(client, config)
         place.users += 1
         try:
-            connection = await self._connected(place)
-            troubles = await self._look(place, connection)
+            await self._connected(place, anew=True)
         except ServerFailedError as error:
             await self._failed(place, str(error))
             return Offer(troubles=(f"MCP server {config.name}: {error}",))
@@ -116,35 +115,32 @@ class ServerHost:
             place.users -= 1
             place.used = time.monotonic()
         tools = [tool for tool in place.shown.values() if config.allows(role, tool.name)]
-        return Offer(tuple(tools), troubles)
+        return Offer(tuple(tools), _warning(place))
 
-    async def _look(self, place: _Place, connection: Connection) -> tuple[str, ...]:
-        """List the tools; those that are not what they once were are withheld."""
+    async def _connected(self, place: _Place, *, anew: bool = False) -> Connection:
+        """A conversation that is alive. Its tools are looked at when it begins, when the server
+        says that they have changed, and `anew` when somebody is about to be shown them."""
         async with place.turn:
-            tools = await connection.tools()
-        changed = self._pins.changed(place.config.identity, tools)
-        place.shown = {tool.name: tool for tool in tools if tool.name not in changed}
-        place.withheld = tuple(sorted(changed))
-        if not changed:
-            return ()
-        return (
-            f"MCP server {place.config.name} describes {', '.join(place.withheld)} differently "
-            "than when you first used it; not offered until you look and say "
-            f"`manta tools --accept {place.config.name}`",
-        )
-
-    async def _connected(self, place: _Place) -> Connection:
-        async with place.turn:
-            if place.connection is not None and place.connection.is_alive:
-                return place.connection
-            await self._stop(place)
-            if (wait := place.not_before - time.monotonic()) > 0:
-                raise ServerFailedError(f"{place.why} (tried again in {wait:.0f} s)")
-            connection = Connection(place.config, self._open_pipe)
-            await connection.start()
-            place.connection, place.failures = connection, 0
-            self._keep_watch()
+            connection = place.connection
+            if connection is None or not connection.is_alive:
+                connection = place.connection = await self._begun(place)
+                anew = True
+            if anew or connection.has_news:
+                tools = await connection.tools()
+                changed = self._pins.changed(place.config.identity, tools)
+                place.shown = {tool.name: tool for tool in tools if tool.name not in changed}
+                place.withheld = tuple(sorted(changed))
             return connection
+
+    async def _begun(self, place: _Place) -> Connection:
+        await self._stop(place)
+        if (wait := place.not_before - time.monotonic()) > 0:
+            raise ServerFailedError(f"{place.why} (tried again in {wait:.0f} s)")
+        connection = Connection(place.config, self._open_pipe)
+        await connection.start()
+        place.failures = 0
+        self._keep_watch()
+        return connection
 
     async def _failed(self, place: _Place, why: str) -> None:
         """Leave it alone for a while, unless that is being done already."""
@@ -175,6 +171,16 @@ class ServerHost:
                 if not place.users and time.monotonic() - place.used > self._idle_s:
                     del self._places[key]
                     await self._stop(place)
+
+
+def _warning(place: _Place) -> tuple[str, ...]:
+    if not place.withheld:
+        return ()
+    return (
+        f"MCP server {place.config.name} describes {', '.join(place.withheld)} differently than "
+        "when you first used it; not offered until you look and say "
+        f"`manta tools --accept {place.config.name}`",
+    )
 
 
 def _withdrawn(place: _Place, tool: str) -> str:

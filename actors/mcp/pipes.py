@@ -13,7 +13,7 @@ from actors.mcp.config import ServerConfig
 _INHERITED = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER")
 _CHUNK = 65_536
 _WORDS = 2_000
-_LEAVES_WITHIN_S = 1.0
+_LEAVES_WITHIN_S, _DIES_WITHIN_S = 1.0, 5.0
 
 
 class Pipe(Protocol):
@@ -67,15 +67,20 @@ class LocalPipe:
         assert process.stdin
         with suppress(OSError):
             process.stdin.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LEAVES_WITHIN_S):
-                await process.wait()
+        # A full pipe would keep it from ending, and us from hearing that it did.
+        ending = asyncio.create_task(self._to_the_end())
+        await asyncio.wait({ending}, timeout=_LEAVES_WITHIN_S)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # what it left behind ends too
-        await process.wait()
-        await asyncio.wait({self._listening}, timeout=_LEAVES_WITHIN_S)
-        self._listening.cancel()
+        await asyncio.wait({ending}, timeout=_DIES_WITHIN_S)
+        ending.cancel()
         return self._words.decode("utf-8", "replace").strip()
+
+    async def _to_the_end(self) -> None:
+        while await self.read():
+            pass
+        await self._listening
+        await self._process.wait()
 
     async def _overhear(self) -> None:
         assert self._process.stderr

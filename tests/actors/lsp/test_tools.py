@@ -9,6 +9,8 @@ from actors.lsp.languages import Language
 from actors.lsp.tools import LanguageTools
 from tests.actors.lsp.conftest import toy
 
+pytestmark = pytest.mark.slow  # each starts a process or two
+
 
 async def ask(tools: LanguageTools, name: str, **arguments: object) -> str:
     answer = await tools.call(name, arguments)
