@@ -350,7 +350,8 @@ class DirectoryProvider:
         stocking.add_done_callback(self._stocking.discard)
         return filled
 
-    async def _stocked(self) -> None:
+    async def settled(self) -> None:
+        """Wait for the copies that are being made for the stock."""
         if self._stocking:
             await asyncio.wait(self._stocking)
 
@@ -378,7 +379,7 @@ class DirectoryProvider:
             if meant or self._expired(record):
                 await self._end(record)
                 ended.append(record.ref)
-        await self._stocked()
+        await self.settled()
         await asyncio.to_thread(self._snapshots.sweep, labels, keep)
         await asyncio.to_thread(self._store.bury)
         return ended
@@ -388,7 +389,7 @@ class DirectoryProvider:
         await sandbox.terminate()
 
     async def close(self) -> None:
-        await self._stocked()
+        await self.settled()
         for sandbox in tuple(self._open.values()):
             sandbox.close()
         self._open.clear()
