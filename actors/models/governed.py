@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, Role
+from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, Role, WireMessage
 from actors.models.governor import Call, Governor, Lane
 from actors.models.replies import KeptReplies
 from orchestration.messages import Difficulty, Usage
@@ -47,5 +47,13 @@ class GovernedGateway:
 
 def expected_tokens(request: ModelRequest) -> int:
     """A rough count of what a call will take; cheap, because the real one follows."""
-    sent = len(json.dumps([request.messages, request.tools], default=str)) // _CHARS_PER_TOKEN
-    return sent + min(request.max_output_tokens or EXPECTED_OUTPUT, EXPECTED_OUTPUT)
+    sent = sum(_length(message) for message in request.messages) + len(json.dumps(request.tools))
+    return sent // _CHARS_PER_TOKEN + min(
+        request.max_output_tokens or EXPECTED_OUTPUT, EXPECTED_OUTPUT
+    )
+
+
+def _length(message: WireMessage) -> int:
+    """Characters of a message, without writing it out."""
+    calls = message.get("tool_calls") or ()
+    return len(message.get("content") or "") + sum(len(str(call)) for call in calls)
