@@ -7,6 +7,7 @@ were chosen on the questions of `benchmarks/recall.py`.
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import PurePosixPath
 
 from actors.vector_store.protocol import Hit, Row
@@ -30,16 +31,18 @@ def best(hits: Sequence[Hit], question: str, limit: int) -> list[Row]:
     """The rows worth showing, best first."""
     asked = set(words(question))
     top = max((hit.by_vector for hit in hits), default=0.0)
-    relevant = [hit for hit in hits if _is_relevant(hit, asked, top)]
-    ordered = sorted(relevant, key=lambda hit: -_points(hit, top))
-    return list(_without_repeats(hit.row for hit in ordered))[:limit]
+    ordered = sorted(hits, key=lambda hit: -_points(hit, top))
+    # Looked at one by one, for as long as more are wanted: reading all of them takes a while.
+    relevant = (hit.row for hit in ordered if _is_relevant(hit, asked, top))
+    return list(islice(_without_repeats(relevant), limit))
 
 
 def _is_relevant(hit: Hit, asked: set[str], top: float) -> bool:
     if hit.by_vector and hit.by_vector >= _NEAR * top:
         return True
-    common = len(asked & set(words_of(hit.row)))
-    return hit.by_words >= _SHARE and common >= _needed(len(asked))
+    if hit.by_words < _SHARE:
+        return False
+    return len(asked & set(words_of(hit.row))) >= _needed(len(asked))
 
 
 def _needed(asked: int) -> int:

@@ -38,7 +38,7 @@ _PAUSES_S = (0.1, 0.3, 0.6)
 """Between attempts to open: a predecessor that was just killed frees its lock within moments."""
 _CALL_S = 20.0
 _BATCH = 200
-_UNFLUSHED_ROWS = 2_000
+_UNFLUSHED_ROWS = 200
 """Milvus Lite indexes what is not flushed anew for each search: 0.1 ms per row."""
 _MAX_TERM_BYTES = 65_000
 _T = TypeVar("_T")
