@@ -60,7 +60,12 @@ _PATTERNS = (
         "It can end a test run as if all were well.", "return an error instead",
     ),
     _code(
-        r"\bos\._exit\s*\(|\batexit\.(register|_)|gc\.get_objects\s*\(|sys\.(settrace|_getframe)\b"
+        r"\bgc\.(get_objects|get_referrers)\s*\(|\.pluginmanager\b|\b__main__\.\w+\s*=[^=]",
+        _PYTHON, Severity.HIGH, "It can look into the test runner and change what it says.",
+        "keep to the objects that are passed in",
+    ),
+    _code(
+        r"\bos\._exit\s*\(|\batexit\.(register|_)|sys\.(settrace|_getframe)\b"
         r"|process\.(reallyExit|exit\s*=)", _CODE, Severity.MEDIUM,
         "It can cut a test run short or look into the runner.", "return or raise instead",
     ),

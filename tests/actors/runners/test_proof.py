@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from actors.git.repository import BareRepository
+from actors.run_repository import RunRepository
 from actors.runners.suite import run_suite
 from actors.sandbox.protocol import Sandbox
+from orchestration.clock import SystemClock
 from orchestration.gates import freeze, green_gate, red_gate
 from orchestration.ids import CommitId
-from orchestration.kinds import has_runner_section, runner_section
 from orchestration.messages import Patch, TreeRef
 from orchestration.proof import TestReport, Verdict
+from orchestration.workflow.in_memory import InMemoryJournal
 from tests.actors.git.checkout import Checkout
+from tests.actors.runners.test_python import FORGER, PATCHER, REWRITER
 
 pytestmark = pytest.mark.slow
 Files = Mapping[str, str | bytes | None]
@@ -57,20 +60,9 @@ class Proof:
         return self.reports[commit]
 
     async def patch(self, base: str, commit: str) -> Patch:
-        changes = await self.bare.changes(base, commit)
-        changed: list[str] = []
-        for change in changes:
-            if has_runner_section(change.path):
-                old, new = [(await self.bare.read(c, change.path)).decode() for c in (base, commit)]
-                if runner_section(change.path, old) != runner_section(change.path, new):
-                    changed.append(change.path)
-        return Patch(
-            base=TreeRef(commit=CommitId(base), bundles=()),
-            tree=TreeRef(commit=CommitId(commit), bundles=()),
-            title="Change",
-            changes=changes,
-            settings_changed=tuple(changed),
-        )
+        trees = [TreeRef(commit=CommitId(one), bundles=()) for one in (base, commit)]
+        repository = RunRepository(self.bare, InMemoryJournal(SystemClock()))
+        return await repository.patch(*trees, title="Change", notes="")
 
     async def red(self, base: str, test: str) -> Verdict:
         return red_gate(
@@ -135,6 +127,18 @@ def pytest_runtest_makereport(item, call):
     report.outcome = "passed"
     return report
 """
+SMUGGLED = """
+import gc, pluggy, pytest
+class Forge:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        report = yield
+        report.outcome = "passed"
+        return report
+for found in gc.get_objects():
+    if isinstance(found, pluggy.PluginManager) and not found.has_plugin("forge"):
+        found.register(Forge(), "forge")
+"""
 CHEATS: dict[str, tuple[Files, str]] = {
     "wrong code": (WRONG, "must pass and fails"),
     "a changed test": (WRONG | {"tests/test_bye.py": "def test_bye(): pass\n"}, "was changed"),
@@ -170,6 +174,74 @@ CHEATS: dict[str, tuple[Files, str]] = {
         "says nothing",
     ),
     "an own pytest": (WRONG | {"pytest.py": "raise SystemExit(0)\n"}, "decides how tests run"),
+    "a skip while it is imported": (
+        {"src/greet.py": "import unittest\nraise unittest.SkipTest('later')\n"},
+        "says nothing",
+    ),
+    "an exit while it is imported": ({"src/greet.py": "raise SystemExit(0)\n"}, "says nothing"),
+    "a kill": (
+        {"src/greet.py": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"},
+        "says nothing",
+    ),
+    "a forged report": ({"src/greet.py": WRONG["src/greet.py"] + FORGER}, "says nothing"),
+    "a patched report": ({"src/greet.py": WRONG["src/greet.py"] + PATCHER}, "changes the test run"),
+    "a test that is not called": (
+        {
+            "src/greet.py": WRONG["src/greet.py"]
+            + "\nimport _pytest.python as p\np.Function.runtest = lambda self: None\n"
+        },
+        "changes the test run",
+    ),
+    "a rewritten reporter": (
+        {"src/greet.py": WRONG["src/greet.py"] + REWRITER},
+        "changes the test run",
+    ),
+    "a plugin from the code": (
+        {"src/greet.py": WRONG["src/greet.py"] + SMUGGLED},
+        "changes the test run",
+    ),
+    "options by the environment": (
+        {
+            "src/greet.py": WRONG["src/greet.py"]
+            + "\nimport os\nos.environ['PYTEST_ADDOPTS'] = '--collect-only'\n"
+        },
+        "must pass and fails",
+    ),
+    "a conftest beside the tests": (
+        WRONG | {"tests/conftest.py": "collect_ignore = ['test_bye.py']\n"},
+        "decides how tests run",
+    ),
+    "settings in setup.cfg": (
+        WRONG | {"setup.cfg": "[tool:pytest]\naddopts = -k hello\n"},
+        "decides how tests run",
+    ),
+    "settings in tox.ini": (
+        WRONG | {"tox.ini": "[pytest]\naddopts = -k hello\n"},
+        "decides how tests run",
+    ),
+    "settings of one's own": (
+        WRONG | {"pytest.ini": "[pytest]\naddopts = -k hello\n"},
+        "decides how tests run",
+    ),
+    "a start-up file": (WRONG | {"src/sitecustomize.py": FORGE}, "decides how tests run"),
+    "a module in a runner's place": (
+        WRONG | {"src/iniconfig/__init__.py": "raise SystemExit(0)\n"},
+        "decides how tests run",
+    ),
+    "a package of tests that skips": (
+        WRONG
+        | {"tests/__init__.py": "import pytest\npytest.skip('no', allow_module_level=True)\n"},
+        "is a test file",
+    ),
+    "an easier test in its place": (
+        WRONG | {"tests/test_bye.py": None, "tests/test_bye2.py": "def test_bye(): pass\n"},
+        "is a test file",
+    ),
+    "an old test changed": (
+        WRONG | {"tests/test_hello.py": "def test_hello(): pass\n"},
+        "is a test file",
+    ),
+    "no code at all": ({"tests/test_bye.py": "def test_bye(): pass\n"}, "changes no code"),
     "another test broken": (
         {"src/greet.py": "def bye(name):\n    return f'Bye {name}'\ndef hello(n): return ''\n"},
         "passed before and fails",
@@ -177,10 +249,14 @@ CHEATS: dict[str, tuple[Files, str]] = {
 }
 
 
+@pytest.mark.timeout(400)
 async def test_every_cheat_is_stopped(proof: Proof) -> None:
     base = await proof.commit(BASE)
     test = await proof.commit(TEST)
+    assert len(CHEATS) >= 25
+    unseen: dict[str, Verdict] = {}
     for name, (files, why) in CHEATS.items():
         verdict = await proof.green(base, test, await proof.commit(files, test))
-        assert not verdict.passed, name
-        assert why in " ".join(verdict.reasons), (name, verdict)
+        if verdict.passed or why not in " ".join(verdict.reasons):
+            unseen[name] = verdict
+    assert unseen == {}
