@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
-from actors.sandbox.directory import argv_of
+from actors.sandbox.command_line import argv_of
 from actors.sandbox.guest_call import CALL_S, CommandGoneError, Guest
 from actors.sandbox.guest_wire import Answer, Head
 from actors.sandbox.process import from_status
