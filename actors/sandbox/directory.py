@@ -4,10 +4,12 @@ import asyncio
 import errno
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from actors.sandbox.background import BackgroundProcess, Inbox
+from actors.sandbox.command_line import argv_of
 from actors.sandbox.disk import DiskWatch, host_full, kept
 from actors.sandbox.enclosure import Command, Enclosure, Walls
 from actors.sandbox.expose import Exposed
@@ -37,29 +39,6 @@ from orchestration.errors import UsageError
 
 _QUICK_READ = 262_144
 """Bytes that are read on the event loop: less than a thread's hand-over costs."""
-
-
-def argv_of(command: str | Sequence[str], env: Mapping[str, str]) -> list[str]:
-    """Text goes to bash.
-
-    Raises:
-        UsageError: empty, or holds what no command line can (NUL, lone surrogates).
-    """
-    argv = ["bash", "-c", command] if isinstance(command, str) else list(command)
-    texts = [*argv, *env, *env.values()]
-    if not argv or not argv[0] or any("\0" in text or not _sayable(text) for text in texts):
-        raise UsageError("this command cannot be passed to a program", "leave out NUL")
-    if any("=" in name or not name for name in env):
-        raise UsageError("a variable's name is empty or holds '='", "use a plain name")
-    return argv
-
-
-def _sayable(text: str) -> bool:
-    try:
-        text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class DirectorySandbox:
@@ -104,8 +83,9 @@ class DirectorySandbox:
             raise SandboxUnavailableError(f"sandbox {self._record.id} is paused", "resume it first")
 
     def _present(self) -> None:
-        if self._gone or not self._record.workspace.exists():
-            raise lost(self._record.id)
+        record = self._record
+        if self._gone or not record.workspace.exists() or record.end_mark.exists():
+            raise lost(record.id)
 
     async def exec(
         self,
@@ -129,6 +109,8 @@ class DirectorySandbox:
             self._ended(child)
         if self._disk.at_reserve and result.signal == signal.SIGXFSZ:
             raise host_full()
+        if result.ended in ("lost", "signaled"):
+            self._present()
         return result
 
     def _ended(self, child: Child) -> None:
@@ -276,6 +258,8 @@ class DirectorySandbox:
 
     async def terminate(self) -> None:
         self._gone = True
+        with suppress(OSError):
+            self._record.end_mark.touch()
         for child in tuple(self._running):
             await child.kill()
         await self._enclosure.destroy()

@@ -55,6 +55,11 @@ class Record:
         return self.home / "paused"
 
     @property
+    def end_mark(self) -> Path:
+        """Exists from the moment on that somebody ends the sandbox."""
+        return self.home / "ended"
+
+    @property
     def egress_log(self) -> Path:
         """One line per decision of its proxy."""
         return self.home / "egress.jsonl"

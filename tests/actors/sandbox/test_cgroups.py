@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
+from actors.sandbox import cgroups
 from actors.sandbox.cgroups import Groups, parents
+from actors.sandbox.protocol import SandboxLimits
 
 _V1 = [
     "30 24 0:26 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory",
@@ -35,6 +39,49 @@ def test_version_two_makes_groups_beside_our_own(tmp_path: Path) -> None:
     mounts = [f"30 24 0:26 / {tmp_path} rw - cgroup2 cgroup2 rw,nsdelegate"]
     found = parents(mounts, ["0::/app.slice/manta.scope"])
     assert found == {"memory": tmp_path / "app.slice", "pids": tmp_path / "app.slice"}
+
+
+def test_limits_of_version_two_are_written_and_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a directory that looks like a hierarchy: this machine's controllers are version 1's."""
+    beside = tmp_path / "cgroup" / "app.slice"
+    group = beside / "manta-one"
+    group.mkdir(parents=True)
+    (beside / "cgroup.subtree_control").write_text("cpu memory pids\n")
+    files = ("memory.max", "memory.swap.max", "memory.oom.group", "pids.max", "cpu.max")
+    for name in (*files, "cgroup.procs"):
+        (group / name).write_text("")
+    (tmp_path / "mounts").write_text(
+        f"30 24 0:26 / {tmp_path / 'cgroup'} rw - cgroup2 cgroup2 rw,nsdelegate\n"
+    )
+    (tmp_path / "own").write_text("0::/app.slice/manta.scope\n")
+    monkeypatch.setattr(cgroups, "_MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(cgroups, "_OWN", tmp_path / "own")
+    made = cgroups.make("one", SandboxLimits(memory=5000, processes=7, cpus=0.5))
+    assert made == Groups((group,), group, group) == cgroups.existing("one")
+    assert made.doors == [str(group / "cgroup.procs")]
+    written = {name: (group / name).read_text() for name in files}
+    assert written == {
+        "memory.max": "5000",
+        "memory.swap.max": "0",
+        "memory.oom.group": "0",
+        "pids.max": "7",
+        "cpu.max": "50000 100000",
+    }
+
+
+def test_a_hierarchy_that_may_not_be_written_promises_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app.slice").mkdir()
+    (tmp_path / "app.slice" / "cgroup.subtree_control").write_text("memory pids\n")
+    (tmp_path / "mounts").write_text(f"30 24 0:26 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
+    (tmp_path / "own").write_text("0::/app.slice/manta.scope\n")
+    monkeypatch.setattr(cgroups, "_MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(cgroups, "_OWN", tmp_path / "own")
+    assert cgroups.make("one", SandboxLimits()) == Groups(), "no limit file appeared in it"
+    assert [path.name for path in (tmp_path / "app.slice").iterdir()] == ["cgroup.subtree_control"]
 
 
 def test_where_nothing_is_delegated_nothing_is_found(tmp_path: Path) -> None:
