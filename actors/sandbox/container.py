@@ -151,7 +151,7 @@ class ContainerEnclosure:
                     cwd=str(PurePosixPath(WORKSPACE, command.cwd)),
                     env={**self._environment, **command.env},
                     limits=self._record.spec.limits,
-                    own_user=self._record.owner is not None,
+                    tasks=self._containers.tasks_allowed(self._record),
                 )
             )
         )

@@ -51,6 +51,6 @@ def _limits(engine: Engine) -> Check:
     return Check(
         "limits",
         True,
-        f"not enforced here: {', '.join(missing)}",
+        f"no control groups here for: {', '.join(missing)} (processes are counted per user)",
         "rootless engines need control groups version 2, delegated: systemd, Delegate=yes",
     )

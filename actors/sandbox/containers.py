@@ -78,6 +78,14 @@ class Containers:
         state, pid = words.split()
         return state, int(pid)
 
+    def tasks_allowed(self, record: Record) -> int:
+        """What the kernel shall allow the sandbox's user, where no control group counts: those it
+        has on this machine now, in other sandboxes too, and those of this one."""
+        if "pids" in self.box.engine.limits:
+            return 0
+        uid = os.geteuid() if record.owner is None else record.owner
+        return record.spec.limits.processes + _tasks_of(uid)
+
     def stands(self, record: Record) -> bool:
         """Whether the container is there, or was never needed yet."""
         return not _mark(record).exists() or self._state(record)[0] in (*_STARTING[1:], *_STANDING)
@@ -106,6 +114,19 @@ class Containers:
         names = self._ask("ps", "--all", "--filter", of_ours, "--format", "{{.Names}}").split()
         for name in set(names) - {name_of(record_id) for record_id in known}:
             self._remove(name)
+
+
+def _tasks_of(uid: int) -> int:
+    """Threads of a user on this machine."""
+    found = 0
+    for path in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):
+            lines = path.read_text().splitlines()
+            facts = {
+                name: rest.split() for name, _, rest in (line.partition(":") for line in lines)
+            }
+            found += int(facts["Threads"][0]) if facts["Uid"][0] == str(uid) else 0
+    return found
 
 
 def _mark(record: Record) -> Path:

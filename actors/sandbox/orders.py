@@ -29,8 +29,8 @@ class Order:
     cwd: str
     env: Mapping[str, str]
     limits: SandboxLimits
-    own_user: bool = False
-    """Its user has no other processes: then the kernel can count them for us."""
+    tasks: int = 0
+    """Threads that its user may have in all; 0 where control groups count them."""
 
 
 def filters() -> dict[str, str]:
@@ -59,7 +59,7 @@ class ShepherdWire:
                 "cwd": order.cwd,
                 "env": dict(order.env),
                 "file": order.limits.file,
-                "processes": order.limits.processes if order.own_user else 0,
+                "tasks": order.tasks,
                 "filters": filters(),
             }
         ).encode()

@@ -112,7 +112,7 @@ class Feed:
 def _confine(order: dict[str, Any]) -> None:
     """Limits and filter of the process that becomes the command."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for kind, value in ((resource.RLIMIT_FSIZE, "file"), (resource.RLIMIT_NPROC, "processes")):
+    for kind, value in ((resource.RLIMIT_FSIZE, "file"), (resource.RLIMIT_NPROC, "tasks")):
         if order[value]:
             resource.setrlimit(kind, (order[value], order[value]))
     _control(_NO_NEW_PRIVILEGES, 1)
