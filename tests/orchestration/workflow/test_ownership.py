@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from orchestration.errors import (
 from orchestration.ids import RunId, StepKey
 from orchestration.workflow.builder import Workflow
 from orchestration.workflow.in_memory import InMemoryJournal
-from orchestration.workflow.journal import NewRecord, RecordKind, RunStatus
+from orchestration.workflow.journal import Lease, NewRecord, RecordKind, RunStatus
 from orchestration.workflow.outcome import outcome_of
 from orchestration.workflow.shape import Flow
 from orchestration.workflow.step import StepContext, Suspension
@@ -180,6 +182,28 @@ async def test_an_owner_whose_loop_was_blocked_past_its_lease_acts_no_more(clock
     with pytest.raises(StaleOwnerError):
         await stage.engine(lease_ttl_s=0.03, poll_s=0.01).start(flow, 1, run_id=RUN)
     assert effects == []
+
+
+async def test_a_step_is_not_begun_when_recording_its_start_took_longer_than_the_lease() -> None:
+    stage = Stage()
+    append, begun = stage.journal.append, list[int]()
+
+    async def slow(lease: Lease, records: Sequence[NewRecord], **more: Any) -> int:
+        last = await append(lease, records, **more)
+        if any(r.kind is RecordKind.STARTED and r.step_key == "second" for r in records):
+            time.sleep(0.05)  # noqa: ASYNC251 - the fault under test
+            await stage.journal.claim(RUN, "other", take_over=True)
+        return last
+
+    async def second(value: int) -> int:
+        begun.append(value)
+        return value
+
+    stage.journal.append = slow  # type: ignore[method-assign] # pyright: ignore
+    flow = Workflow("w", int).then(add_one).then(second).commit()
+    with pytest.raises(StaleOwnerError):
+        await stage.engine(lease_ttl_s=0.03, poll_s=0.01).start(flow, 1, run_id=RUN)
+    assert begun == []
 
 
 async def note(effects: list[str]) -> int:
