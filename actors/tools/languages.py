@@ -50,7 +50,8 @@ class LanguageServers:
 async def language_tools(sandbox: Sandbox, servers: LanguageServers) -> "LanguageToolset | None":
     """The tools, where the workspace has files enough of a language whose server is there."""
     listed = await sandbox.exec(["git", "ls-files", "-z"], timeout_s=LIST_S, max_output=4_000_000)
-    endings = Counter(PurePosixPath(p).suffix for p in decode(listed.stdout).split("\0"))
+    paths = listed.stdout.decode("utf-8", "replace").split("\0")
+    endings = Counter(PurePosixPath(path).suffix for path in paths)
     if sum(endings.values()) < servers.least:
         return None
     known = await sandbox.exec([*PROGRAM, "--check"], timeout_s=CHECK_S, env=FROM_ROOM)
@@ -89,7 +90,12 @@ class LanguageToolset:
         if name not in known:
             return unknown_tool(name, known)
         try:
-            return await self.ask(name, arguments, CALL_S)
+            try:
+                return await self.ask(name, arguments, CALL_S)
+            except GoneError:
+                if name in CHANGES or not self._crashes:
+                    raise
+                return await self.ask(name, arguments, CALL_S)  # by a new server
         except TimeoutError:
             return _failed(f"there was no answer within {CALL_S:g} s")
         except (GoneError, RpcError) as error:

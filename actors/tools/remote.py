@@ -73,7 +73,9 @@ def _schema(given: object) -> dict[str, Any]:
     node = given if isinstance(given, dict) else {}
     shared = {**node.get("definitions", {}), **node.get("$defs", {})}
     plain = _plain(node, shared, 0)
-    plain = {"properties": {}, **plain, "type": "object"}
+    if not isinstance(plain.get("properties"), dict):
+        plain["properties"] = {}
+    plain["type"] = "object"
     if len(json.dumps(plain, default=str)) > _SCHEMA:
         return {"type": "object", "properties": {}, "additionalProperties": True}
     return plain
