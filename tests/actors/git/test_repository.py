@@ -369,3 +369,17 @@ async def test_git_is_new_enough_here():
 def test_the_last_words_carry_no_credentials():
     said = "Cloning\nfatal: unable to access 'https://ada:secret@example.org/x.git/': refused\n"
     assert redact(said) == "fatal: unable to access 'https://example.org/x.git/': refused"
+
+
+async def test_several_files_are_read_at_once_by_blob(bare: BareRepository, checkout: Checkout):
+    first = checkout.head
+    head = checkout.commit({"a.txt": "one\n", "b.txt": "two\nlines\n", "empty": ""})
+    await bare.import_bundle(checkout.bundle())
+    files = {entry.path: entry.blob for entry in await bare.files(head)}
+    read = await bare.blobs([*files.values()])
+    wanted = {"a.txt": b"one\n", "b.txt": b"two\nlines\n", "empty": b""}
+    assert {path: read[files[path]] for path in wanted} == wanted
+    assert await bare.blobs([]) == {}
+    with pytest.raises(GitError, match="missing"):
+        await bare.blobs(["0" * 40])
+    assert await bare.root(head) == first
