@@ -158,20 +158,18 @@ class DirectoryStore:
                 logs.mkdir(mode=0o700, exist_ok=True)
                 record.egress_log.rename(logs / f"{record.id}.jsonl")
             record.home.rename(grave / record.id)
-        self.bury()
+        delete_tree(grave / record.id)
 
     def bury(self) -> None:
-        """Empty what was removed or half made, also by a process that died midway."""
+        """Empty what was half removed or half made, by a process that died midway, long ago."""
         grave = self.root / ".gone"
         grave.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in self.root.iterdir() if self.root.is_dir() else ():
-            half_made = not path.name.startswith(".") and not (path / "sandbox.json").exists()
-            if half_made and time.time() - path.stat().st_mtime > _MADE_WITHIN_S:
-                path.rename(grave / path.name)
-        for path in grave.iterdir():
-            delete_tree(path)
+        for path in (*self.root.iterdir(), *grave.iterdir()):
+            whole = path.name.startswith(".") or (path / "sandbox.json").exists()
+            if path.parent == grave or (not whole and _older(path, _MADE_WITHIN_S)):
+                delete_tree(path)
         for log in (self.root / ".egress").glob("*.jsonl"):
-            if time.time() - log.stat().st_mtime > _LOGS_S:
+            if _older(log, _LOGS_S):
                 log.unlink(missing_ok=True)
 
     def adopt(self, record: Record, owner: int | None) -> Record:
@@ -179,6 +177,13 @@ class DirectoryStore:
         adopted = replace(record, owner=owner)
         self.save(adopted)
         return adopted
+
+
+def _older(path: Path, seconds: float) -> bool:
+    """False too if somebody else has removed it meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime > seconds
+    return False
 
 
 def _record(body: dict[str, Any], home: Path) -> Record:  # Any: JSON of our own file

@@ -323,6 +323,8 @@ def delete_tree(path: Path) -> None:
     try:
         shutil.rmtree(path)
     except (OSError, RecursionError):
+        if not path.exists():
+            return
         run_quietly("chmod", "-R", "u+rwX", "--", str(path))
         run_quietly("rm", "-rf", "--", str(path))
 

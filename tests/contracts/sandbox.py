@@ -92,6 +92,19 @@ class ProviderContract:
         await successor.sweep({})
         await successor.close()
 
+    async def test_many_begin_and_end_at_once(self, provider: SandboxProvider) -> None:
+        async def life(number: int) -> bytes:
+            sandbox = await provider.create(SandboxSpec(labels={"n": str(number)}))
+            await sandbox.write_file("f", b"%d" % number)
+            data = await sandbox.read_file("f")
+            await sandbox.terminate()
+            return data
+
+        async with asyncio.TaskGroup() as group:
+            lives = [group.create_task(life(number)) for number in range(8)]
+        assert [one.result() for one in lives] == [b"%d" % number for number in range(8)]
+        assert await provider.find({}) == []
+
     async def test_an_unknown_id_is_gone(self, provider: SandboxProvider) -> None:
         for name in ("f00d", "../..", "", ".etc", "a/b"):
             with pytest.raises(SandboxLostError):
