@@ -1,8 +1,10 @@
 """Mutants of changed lines: byte-exact edits, found by the shape of the code."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import accumulate
 from random import Random
 
 from tree_sitter import Node
@@ -14,6 +16,8 @@ from orchestration.strength import Mutant
 
 MAX_SOURCE = 400_000
 """Bytes; larger files are generated."""
+MAX_LINE = 1_000
+"""Bytes of the longest line; longer ones are generated."""
 MAX_CODE = 2_000
 """Bytes of the largest piece of code that is changed at once."""
 _UNTOUCHED = {
@@ -42,9 +46,13 @@ def mutants(
     tongue = tongue_of(path)
     if tongue is None or is_test_path(path) or is_runner_config(path) or not _is_text(source):
         return ()
-    found = dict.fromkeys(_edits(source, tongue, frozenset(lines)))
-    chosen = _spread(list(found), source, limit, Random(f"{seed}\0{path}"))  # noqa: S311 - a choice
-    return tuple(_mutant(edit, source, path) for edit in chosen)
+    text = source.split(b"\n")
+    written = {n for n in lines if 0 < n <= len(text) and len(text[n - 1]) <= MAX_LINE}
+    found = dict.fromkeys(_edits(source, tongue, written)) if written else {}
+    starts = [0, *accumulate(len(line) + 1 for line in text)]
+    lined = [(bisect_right(starts, edit.start), edit) for edit in found]
+    chosen = _spread(lined, limit, Random(f"{seed}\0{path}"))  # noqa: S311 - a choice
+    return tuple(_mutant(line, edit, source, path) for line, edit in chosen)
 
 
 def mutated(source: bytes, mutant: Mutant) -> bytes:
@@ -70,22 +78,27 @@ def _is_text(source: bytes) -> bool:
 
 def _edits(source: bytes, tongue: Tongue, lines: Collection[int]) -> Iterator[Edit]:
     tree = tongue.parse(source)
-    for node in _nodes(tree.root_node, source) if tree else ():
+    for node in _nodes(tree.root_node, source, sorted(lines)) if tree else ():
         small = node.end_byte - node.start_byte <= MAX_CODE
         if small and node.start_point.row + 1 in lines:
             for fault in FAULTS:
                 yield from fault(node, tongue)
 
 
-def _nodes(root: Node, source: bytes) -> Iterator[Node]:
-    """What may be changed, in the order of the text. No recursion: code may nest deeply."""
+def _nodes(root: Node, source: bytes, lines: Sequence[int]) -> Iterator[Node]:
+    """What may be changed and touches a line. No recursion: code may nest deeply."""
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        if node.type in _UNTOUCHED or _is_noise(node, source):
+        if not _touches(node, lines) or node.type in _UNTOUCHED or _is_noise(node, source):
             continue
         yield node
         waiting += reversed(node.children)
+
+
+def _touches(node: Node, lines: Sequence[int]) -> bool:
+    near = bisect_left(lines, node.start_point.row + 1)
+    return near < len(lines) and lines[near] <= node.end_point.row + 1
 
 
 def _is_noise(node: Node, source: bytes) -> bool:
@@ -99,23 +112,27 @@ def _is_noise(node: Node, source: bytes) -> bool:
     return before is not None and source[before.start_byte : before.end_byte] == b"#[cfg(test)]"
 
 
-def _spread(edits: list[Edit], source: bytes, limit: int, random: Random) -> list[Edit]:
+def _spread(edits: list[tuple[int, Edit]], limit: int, random: Random) -> list[tuple[int, Edit]]:
     """Up to `limit` of them: one of every line, then a second, and so on; in the file's order."""
     random.shuffle(edits)
     seen: Counter[int] = Counter()
-    turns: list[tuple[int, Edit]] = []
-    for edit in edits:
-        line = source.count(b"\n", 0, edit.start)
-        turns.append((seen[line], edit))
+    turns: list[tuple[int, int, Edit]] = []
+    for line, edit in edits:
+        turns.append((seen[line], line, edit))
         seen[line] += 1
     turns.sort(key=lambda turn: turn[0])
-    return sorted((edit for _, edit in turns[:limit]), key=lambda e: (e.start, e.end, e.after))
+    return sorted(((line, edit) for _, line, edit in turns[:limit]), key=_place)
 
 
-def _mutant(edit: Edit, source: bytes, path: str) -> Mutant:
+def _place(lined: tuple[int, Edit]) -> tuple[int, int, bytes]:
+    _, edit = lined
+    return edit.start, edit.end, edit.after
+
+
+def _mutant(line: int, edit: Edit, source: bytes, path: str) -> Mutant:
     return Mutant(
         path=path,
-        line=source.count(b"\n", 0, edit.start) + 1,
+        line=line,
         what=edit.what,
         start=edit.start,
         before=source[edit.start : edit.end].decode(),

@@ -120,7 +120,15 @@ def test_what_is_no_text_or_too_long_has_no_mutants(source: bytes) -> None:
     assert mutants(source, "a.py", {1}) == ()
 
 
-@pytest.mark.parametrize("source", [b"(" * 100_000, b"f(<" * 60_000, b"if x:\n" * 20_000])
+def test_lines_that_no_person_wrote_are_left_alone() -> None:
+    source = b"x = 3\n" + b"f(1, 2);" * 20_000 + b"\ny = 4\n"
+    assert {m.line for m in mutants(source, "a.js", {1, 2, 3})} == {1, 3}
+    assert mutants(b"x = 3\n", "a.py", {0, 7}) == ()
+
+
+@pytest.mark.parametrize(
+    "source", [b"\n" + b"(" * 100_000, b"x\n" + b"f(<" * 60_000, b"if x:\n" * 20_000]
+)
 @pytest.mark.slow
 def test_code_that_was_made_to_be_hard_to_read_ends_soon(source: bytes) -> None:
     assert len(mutants(source, "a.py", {1}, limit=5)) <= 5
