@@ -21,6 +21,7 @@ COMMANDS = {
     "up": "cluster.commands.machine:up",
     "down": "cluster.commands.machine:down",
     "doctor": "cluster.commands.machine:doctor",
+    "tools": "cluster.commands.tools:tools",
     "lsp": "actors.lsp.command:lsp",
 }
 """In the order of `manta --help`."""

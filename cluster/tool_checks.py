@@ -1,0 +1,56 @@
+"""`manta doctor` on agents' further tools: language servers and MCP servers. Starts none."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from actors.lsp.languages import LANGUAGES
+from actors.mcp.config import ServerConfig
+from actors.sandbox.protocol import Check
+from cluster.servers import own_servers
+from cluster.settings import Settings
+from orchestration.errors import MantaError
+
+SYSTEM = "/usr/local/bin:/usr/bin:/bin"
+"""What sandboxes see besides the toolchains."""
+
+
+def tool_checks(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Check]:
+    """Language servers on one line, and a line for each MCP server of the person's."""
+    return [language_servers(settings), *mcp_servers(settings, environ)]
+
+
+def language_servers(settings: Settings) -> Check:
+    """Those that sandboxes see. None is needed: agents go without."""
+    if settings.lsp == "off":
+        return Check("language servers", True, "off (MANTA_LSP)")
+    path = ":".join([*(f"{tools}/bin" for tools in settings.toolchains), SYSTEM])
+    found = [each for each in LANGUAGES if shutil.which(each.command[0], path=path)]
+    missing = [each for each in LANGUAGES if each not in found]
+    detail = f"for {', '.join(each.name for each in found) or 'no language'}"
+    hints = "; ".join(f"{each.name}: {each.install}" for each in missing)
+    return Check("language servers", True, f"{detail} (not there: {hints})" if hints else detail)
+
+
+def mcp_servers(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
+    """Whether the file can be used, every variable is set and every program is there."""
+    try:
+        configs = own_servers(settings, environ)
+    except MantaError as error:
+        return [Check("mcp servers", False, error.what, error.fix)]
+    if not configs:
+        return [Check("mcp servers", True, "none of your own")]
+    return [_server(config) for config in configs]
+
+
+def _server(config: ServerConfig) -> Check:
+    name, roles = f"mcp server {config.name}", ", ".join(config.roles)
+    if config.command and not _program(config.command[0]):
+        fix = f"install {config.command[0]}, or mend its command"
+        return Check(name, False, f"{config.command[0]} is not found", fix)
+    return Check(name, True, f"{config.shown} (for: {roles}); `manta tools` starts it")
+
+
+def _program(name: str) -> bool:
+    return shutil.which(name) is not None or Path(name).expanduser().is_file()
