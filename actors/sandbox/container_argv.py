@@ -94,7 +94,12 @@ def _limits(engine: Engine, limits: SandboxLimits) -> list[str]:
 
 
 def _scratch(engine: Engine, path: str, size: int) -> list[str]:
-    return ["--tmpfs", f"{path}:{engine.dialect.scratch},size={size}"]
+    return ["--tmpfs", f"{path}:rw,mode=1777,size={size},{engine.dialect.scratch}"]
+
+
+def _emptied(engine: Engine, path: str) -> list[str]:
+    """Nothing is there, and nothing can be put there."""
+    return ["--tmpfs", f"{path}:ro,mode=555,size=4096,{engine.dialect.scratch}"]
 
 
 def _etc(box: Box, record: Record) -> list[str]:
@@ -131,7 +136,7 @@ def keeper_argv(box: Box, record: Record, *, door: Path | None) -> list[str]:
     for place in ("/tmp", HOME, "/var/tmp"):  # noqa: S108 - the sandbox's own
         argv += _scratch(engine, place, limits.tmp)
     for place in ("/run", "/sys"):
-        argv += _scratch(engine, place, 4096)
+        argv += _emptied(engine, place)
     argv += _volume(record.workspace, WORKSPACE, "rw")
     argv += _volume(SHEPHERD, _SHEPHERD, "ro")
     for path in shown_toolchains(box, record):

@@ -140,7 +140,7 @@ DIALECTS = {
         read=_podman,
         # It would hand on proxies with their passwords, look for systemd, and add file systems.
         run=("--http-proxy=false", "--systemd=false", "--read-only-tmpfs=false"),
-        scratch="rw,nosuid,nodev,mode=1777,notmpcopyup",
+        scratch="nosuid,nodev,notmpcopyup",
         remove=("rm", "--force", "--time", "0"),
         start="on macOS: podman machine init && podman machine start",
     ),
@@ -148,7 +148,7 @@ DIALECTS = {
         facts=("info", "--format", "{{json .}}"),
         read=_docker,
         run=(),
-        scratch="rw,nosuid,nodev,exec,mode=1777",
+        scratch="nosuid,nodev,exec",
         remove=("rm", "--force", "--volumes"),
         start="systemctl start docker (macOS: start Docker Desktop or colima)",
     ),
