@@ -156,8 +156,8 @@ SHORT = frozenset({"chain-1", "chain-100", "fan", "loop"})
 ALL = SHORT | {"resume"}
 LONG = frozenset({"loop-10000"})
 CONTESTANTS = (
-    Contestant("floor: SQLite", "WAL, FULL: power safe", ours("floor"), ALL | LONG, once=LONG),
-    Contestant("Manta, SQLite", "WAL, FULL: power safe", ours("manta"), ALL | LONG, once=LONG),
+    Contestant("floor: SQLite", "WAL, FULL: power safe", ours("floor"), ALL | LONG),
+    Contestant("Manta, SQLite", "WAL, FULL: power safe", ours("manta"), ALL | LONG),
     Contestant("Manta, memory", "none; the engine's own share", ours("manta"), SHORT, on="memory"),
     Contestant(
         "LangGraph, SQLite",

@@ -162,11 +162,12 @@ def _notes(results: Results) -> str:
         "PostgreSQL a transaction that also checks who owns the run.",
         '- "Manta, memory" writes nothing: its time is the engine\'s own share of ours.',
         "- A step's payload differs from every other one's; 100 KB of ours go to a file of their "
-        "own, named by its content, and the record names the file.",
+        "own, named by its content, and the record names the file: three syncs, of the file, its "
+        "directory, and the record, for half of the bytes that a database writes.",
         "- The floor takes its steps one after the other in a fan-out too.",
         "- Syncs: calls of fsync and its like, counted by strace in a play of its own; "
-        "PostgreSQL's from `pg_stat_wal`. A fan-out needs few because what waits while the disk "
-        "syncs is committed together.",
+        "PostgreSQL's from `pg_stat_wal`. A fan-out needs few because what arrives together is "
+        "committed together.",
         "- KB written: what was given to write calls, so memory-mapped pages are not in it; for "
         "PostgreSQL the server's write-ahead log. PostgreSQL's CPU and memory are the client's.",
         "- Mastra's chain of 100 KB is played once, and its syncs are counted on 50 steps: it "
@@ -241,8 +242,7 @@ def _time_of(results: Results) -> Callable[[], str]:
         )
         return (
             f"of {whole:.2f} ms a step the floor's commit takes {floor:.2f}, the engine itself "
-            f'{engine:.2f} ("Manta, memory"), the rest is the store\'s fence, its two records and '
-            "the way to the writer's thread"
+            f'{engine:.2f} ("Manta, memory"), the rest is the store\'s fence and its two records'
         )
 
     return told
@@ -284,9 +284,9 @@ def _resume_time(results: Results) -> Callable[[], str]:
         decide = results.median("resume", OURS, "decide_ms") or 0.0
         syncs = results.syncs.get(("resume", OURS), 0.0)
         return (
-            f"{syncs:.0f} syncs of the disk (answer, claim, attempt, result; the first into a new "
-            f"log takes three); recording the answer takes {decide:.1f} ms of it, the rest is the "
-            "claim, reading the run's history, and running the gate again"
+            f"{syncs:.0f} syncs of the disk (answer, claim, attempt, result); recording the answer "
+            f"takes {decide:.1f} ms of it, the rest is the claim, reading the run's history, and "
+            "running the gate again"
         )
 
     return told
