@@ -34,7 +34,7 @@ _INLINE = 90_000
 """A program's argument may have 128 KiB."""
 _LARGE = 1_000_000
 _ANSWER_LIMIT = 64_000_000
-_MODULES = ("guest_wire", "guest_files", "guest_keeper", "guest")
+_MODULES = ("shepherd", "guest_wire", "guest_files", "guest_keeper", "guest")
 _BOOT = (
     "import base64,json,sys,types,zlib\n"
     'for n,t in json.loads(zlib.decompress(base64.b64decode("{}"))):\n'

@@ -10,9 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
-import errno
 import os
-import resource
 import selectors
 import shutil
 import signal
@@ -33,13 +31,14 @@ from actors.sandbox.guest_wire import (
     spec,
     unpack,
 )
+from actors.sandbox.shepherd import become_command, end_all
 
 if TYPE_CHECKING:
     from actors.sandbox.guest_wire import Answer
 
 CHUNK = 65_536
 GATHER_S = 0.02
-SUBREAPER = 36
+DUMPABLE, SUBREAPER = 4, 36
 LENGTH = struct.Struct("!I")
 
 
@@ -71,7 +70,8 @@ class Keeper:
     """
 
     def __init__(self, head: Head, blob: bytes, door: socket.socket) -> None:
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+        for option, value in ((SUBREAPER, 1), (DUMPABLE, 0)):
+            ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
         self.began = self.asked = time.monotonic()
         self.head, self.door, self.spec = head, door, spec()
         self.input, self.fed, self.input_ends = bytearray(blob), len(blob), bool(head["eof"])
@@ -277,31 +277,22 @@ def _noticed(number: int, frame: object) -> None:
 
 
 def run(head: Head, asked: Head) -> int:
-    """Become the command. Returns the exit code of one that cannot be run."""
-    uid = owner()
+    """Become the command; as root's, it has its user for itself. Returns the exit code of one that cannot be run."""
+    uid, root = owner(), os.geteuid() == 0
     default = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home_of(uid)}
-    env = {**default, "LANG": "C.UTF-8", "TERM": "dumb", **asked["env"], **head["env"]}
-    argv: list[str] = head["argv"]
     os.setsid()
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    largest = asked["limits"]["file"]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     become(uid)
-    try:
-        os.chdir(Path(ROOT, head["cwd"]))
-    except OSError as error:
-        os.write(2, f"Can't chdir to {head['cwd']}: {error.strerror}\n".encode(errors="replace"))
-        return 126
-    try:
-        os.execvpe(argv[0], argv, env)  # noqa: S606 - the very purpose
-    except OSError as error:
-        said = f"{argv[0][:200]}: {error.strerror}"
-        if error.errno == errno.E2BIG:
-            said = "the command line is too long"
-        os.write(2, f"{said}\n".encode(errors="replace"))
-        return 127 if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+    return become_command(
+        {
+            "argv": head["argv"],
+            "cwd": str(Path(ROOT, head["cwd"])),
+            "env": {**default, "LANG": "C.UTF-8", "TERM": "dumb", **asked["env"], **head["env"]},
+            **asked["walls"],
+            **({} if root else {"tasks": 0}),
+        }
+    )
 
 
 def reaped() -> list[tuple[int, int]]:
@@ -311,41 +302,6 @@ def reaped() -> list[tuple[int, int]]:
         while not found or found[-1][0]:
             found.append(os.waitpid(-1, os.WNOHANG))
     return [each for each in found if each[0]]
-
-
-def below() -> set[int]:
-    """Every living process that descends from this one."""
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, parent = path.read_bytes().rpartition(b")")[2].split()[:2]
-            if state not in (b"Z", b"X"):
-                parents[int(path.parent.name)] = int(parent)
-    family = {os.getpid()}
-    grown = 0
-    while len(family) > grown:
-        grown = len(family)
-        family |= {pid for pid, parent in parents.items() if parent in family}
-    return family - {os.getpid()}
-
-
-def end_all() -> None:
-    """Kill every process below this one, stopped first so that none can start another."""
-    stopped: set[int] = set()
-    deadline = time.monotonic() + 10.0
-    while time.monotonic() < deadline:
-        reaped()
-        alive = below()
-        fresh = alive - stopped
-        if not alive:
-            break
-        for pid in fresh or alive:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGSTOP if fresh else signal.SIGKILL)
-        stopped |= fresh
-        if not fresh:
-            time.sleep(0.001)
-    reaped()
 
 
 def oom_kills() -> int:

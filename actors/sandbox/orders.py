@@ -33,10 +33,11 @@ class Order:
     """Threads that its user may have in all; 0 where control groups count them."""
 
 
-def filters() -> dict[str, str]:
-    """System-call filters by machine, as JSON can hold them."""
+def walls(largest_file: int, tasks: int) -> dict[str, object]:
+    """What holds a command inside, in the shepherd's words and as JSON can hold it."""
     programs = {machine: seccomp.program(machine) or b"" for machine in _MACHINES}
-    return {machine: base64.b64encode(body).decode() for machine, body in programs.items()}
+    filters = {machine: base64.b64encode(body).decode() for machine, body in programs.items()}
+    return {"file": largest_file, "tasks": tasks, "filters": filters}
 
 
 class ShepherdWire:
@@ -58,9 +59,7 @@ class ShepherdWire:
                 "argv": list(order.argv),
                 "cwd": order.cwd,
                 "env": dict(order.env),
-                "file": order.limits.file,
-                "tasks": order.tasks,
-                "filters": filters(),
+                **walls(order.limits.file, order.tasks),
             }
         ).encode()
 

@@ -9,11 +9,12 @@ import asyncio
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
 
 from actors.sandbox.git_transport import export_commit, import_commit
 from actors.sandbox.guest_call import Guest, waiting
 from actors.sandbox.guest_wire import PIECE
+from actors.sandbox.orders import walls
 from actors.sandbox.protocol import (
     Check,
     Endpoint,
@@ -70,7 +71,9 @@ class RemoteSandbox:
             SandboxError: its image lacks what we need.
         """
         self._kept_at = asyncio.get_running_loop().time()
-        wanted = {"env": dict(spec.env), "limits": asdict(spec.limits)}
+        limits = {"file": spec.limits.file, "output": spec.limits.output}
+        held = walls(spec.limits.file, spec.limits.processes)
+        wanted = {"env": dict(spec.env), "limits": limits, "walls": held}
         answer, _ = await self._guest.ask("prepare", spec=wanted, programs=_PROGRAMS)
         if answer["missing"]:
             raise SandboxError(
@@ -86,8 +89,9 @@ class RemoteSandbox:
             raise SandboxUnavailableError(f"sandbox {self.ref.id} is paused", "resume it first")
         now = asyncio.get_running_loop().time()
         if self._keeps and now - self._kept_at > IDLE_S / 6:
-            await patient(self._machine.keep(), _MOMENT_S, self.ref.id)
-            self._kept_at = now
+            with suppress(SandboxUnavailableError):
+                await patient(self._machine.keep(), _MOMENT_S, self.ref.id)
+                self._kept_at = now
         return self._guest
 
     async def exec(
@@ -193,6 +197,10 @@ class RemoteSandbox:
             await patient(self._machine.resume(), _READY_S, self.ref.id)
             self._paused = False
 
+    def resumed(self) -> None:
+        """Somebody resumed it."""
+        self._paused = False
+
     async def terminate(self) -> None:
         self.close()
         await self._provider.end(self.ref.id)
@@ -257,10 +265,10 @@ class RemoteProvider:
     async def connect(self, ref: SandboxRef) -> Sandbox:
         if not _NAME.fullmatch(ref.id):
             raise lost(ref.id)
-        if opened := self._open.get(ref.id):
-            await opened.resume()
-            return opened
         machine = await self._connected(ref.id)
+        if opened := self._open.get(ref.id):
+            opened.resumed()
+            return opened
         return self._handle(machine, SandboxRef(self.level, ref.id, _theirs(machine.labels)))
 
     async def _connected(self, name: str) -> Machine:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
 from actors.sandbox.command_line import argv_of
-from actors.sandbox.guest_call import CALL_S, CommandGoneError, Guest
+from actors.sandbox.guest_call import CommandGoneError, Guest
 from actors.sandbox.guest_wire import Answer, Head
 from actors.sandbox.process import from_status
 from actors.sandbox.protocol import (
@@ -23,8 +23,12 @@ from orchestration.errors import UsageError
 
 WAIT_S = 20.0
 """One question's patience: short enough for every proxy in between."""
-LATE_S = 30.0
+ANSWER_S = 15.0
+"""An answer may take that much longer than the question was willing to wait."""
+LATE_S = 60.0
 """How long after its deadline we believe that the keeper will still answer."""
+SLOW_LINE = 200_000.0
+"""Bytes a second."""
 UNHEARD_S = 180.0
 LINGER_S, LONG_LINGER_S = 120.0, 3600.0
 BACKLOG = 16_000_000
@@ -70,7 +74,7 @@ class RemoteCommand:
             SandboxUnavailableError: no answer, long after its deadline.
         """
         try:
-            async with asyncio.timeout(timeout_s + LATE_S + CALL_S * len(stdin) / 10_000_000):
+            async with asyncio.timeout(timeout_s + LATE_S + _carrying(stdin)):
                 return await self._attended(guest, stdin, timeout_s, on_output)
         except CommandGoneError:
             return LOST
@@ -93,8 +97,10 @@ class RemoteCommand:
             eof=True, timeout=timeout_s, unheard=UNHEARD_S, linger=LINGER_S,
             listen=BACKLOG if on_output else 0,
         )  # fmt: skip
+        wait = min(WAIT_S, timeout_s + 1.0)
+        within = wait + ANSWER_S + _carrying(stdin)
         answer = await guest.ask(
-            "start", stdin, **{**order, "wait": WAIT_S, "heard": heard}, within_s=WAIT_S + CALL_S
+            "start", stdin, **{**order, "wait": wait, "heard": heard}, within_s=within
         )
         while "end" not in answer[0]:
             if on_output:
@@ -108,7 +114,7 @@ class RemoteCommand:
     async def attend(self, guest: Guest, heard: int | None, wait_s: float) -> Answer:
         """What is new since byte `heard` of its output, or how it ended; waits for either."""
         return await guest.ask(
-            "attend", id=self.id, heard=heard, wait=wait_s, within_s=wait_s + CALL_S
+            "attend", id=self.id, heard=heard, wait=wait_s, within_s=wait_s + ANSWER_S
         )
 
     async def result(self, guest: Guest, answer: Answer) -> ExecResult:
@@ -130,6 +136,11 @@ class RemoteCommand:
         except (SandboxError, TimeoutError):
             return
         guest.forget(self.id)
+
+
+def _carrying(data: bytes) -> float:
+    """Seconds in which so much can be carried over a slow line."""
+    return len(data) / SLOW_LINE
 
 
 def tell(answer: Answer, on_output: OnOutput) -> None:

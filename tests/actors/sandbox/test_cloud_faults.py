@@ -14,7 +14,7 @@ import pytest
 
 from actors.sandbox import opening, remote, remote_command
 from actors.sandbox.local import LocalProvider
-from actors.sandbox.opening import open_provider
+from actors.sandbox.opening import connect_or_create, open_provider
 from actors.sandbox.protocol import (
     QuotaExceededError,
     RateLimitedError,
@@ -185,7 +185,7 @@ async def test_a_command_runs_exactly_once_whatever_becomes_of_the_answer(
     sky: Sky, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(remote_command, "WAIT_S", 1.0)
-    monkeypatch.setattr(remote_command, "CALL_S", 2.0)
+    monkeypatch.setattr(remote_command, "ANSWER_S", 2.0)
     sky.cloud.fate.send(Fault(sky.runs, kind, 500, times=2))  # pyright: ignore[reportArgumentType]
     result = await sandbox.exec("echo x >> log; wc -l < log", timeout_s=30)
     assert (result.ok, result.stdout) == (True, b"1\n")
@@ -243,6 +243,16 @@ async def test_a_sandbox_that_ended_elsewhere_is_lost_for_good(sky: Sky, sandbox
         with pytest.raises(SandboxLostError):
             await attempt
     await sandbox.terminate()
+
+
+async def test_what_ended_behind_our_back_is_lost_to_who_connects_again(
+    sky: Sky, provider: SandboxProvider, sandbox: Sandbox
+) -> None:
+    await sky.cloud.boxes.pop(sandbox.ref.id).machine.destroy()
+    with pytest.raises(SandboxLostError):
+        await provider.connect(sandbox.ref)
+    again = await connect_or_create(provider, SandboxSpec(labels={"run": "r1"}))
+    assert again.ref.id != sandbox.ref.id
 
 
 async def test_what_is_not_ours_is_neither_found_nor_swept(

@@ -12,6 +12,7 @@ import pytest
 
 from actors.sandbox.guest_call import program
 from actors.sandbox.guest_wire import Answer, Head, pack, unpack
+from actors.sandbox.orders import walls
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,7 +44,11 @@ def asked(*calls: tuple[Head, bytes]) -> list[Answer]:
 
 
 def prepared() -> tuple[Head, bytes]:
-    return {"op": "prepare", "programs": [], "spec": {"env": {}, "limits": LIMITS}}, b""
+    return {
+        "op": "prepare",
+        "programs": [],
+        "spec": {"env": {}, "limits": LIMITS, "walls": walls(1_000_000, 40)},
+    }, b""
 
 
 def command(script: str, name: str = "c1") -> tuple[Head, bytes]:
@@ -70,6 +75,16 @@ def test_a_command_reaches_neither_its_keeper_nor_what_was_asked_for() -> None:
     assert (head["end"]["ended"], head["end"]["code"]) == ("exited", 7)
     assert said.decode().splitlines()[0] == "alive"
     assert said.count(b"Permission denied") + said.count(b"not permitted") == 3
+
+
+def test_a_fork_bomb_is_held_and_dead_at_its_end() -> None:
+    bomb = "import os\nwhile True:\n try: os.fork()\n except OSError: pass"
+    late = ({**command(f"python3 -S -c '{bomb}'")[0], "timeout": 2}, b"")
+    _, (head, _), (after, said) = asked(
+        prepared(), late, command("ls -d /proc/[0-9]* | wc -l", "2")
+    )
+    assert head["end"]["ended"] == "timeout"
+    assert (after["end"]["code"], int(said) < 12) == (0, True)
 
 
 def test_files_are_written_as_the_workspaces_owner_through_no_link_out() -> None:
