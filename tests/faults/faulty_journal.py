@@ -48,6 +48,10 @@ class Faults:
             if (fault.on, fault.at, fault.when) == (on, number, when):
                 await self._do(fault)
 
+    def repeats(self, number: int) -> bool:
+        """Whether this write is to be delivered twice."""
+        return any((f.do, f.on, f.at) == ("twice", "write", number) for f in self._life.faults)
+
     async def act(self, when: str) -> None:
         """Struck around every act in the world."""
         await self.strike("act", self.next("act") if when == "before" else self._last, when)
@@ -77,6 +81,8 @@ class Faults:
                 time.sleep(fault.seconds)  # noqa: ASYNC251 - that is the fault
             case "jump":
                 self.clock.ahead += fault.seconds
+            case "twice":
+                pass  # see `repeats`
             case "run":
                 work = partial(subprocess.run, fault.argv, check=True, cwd=self._home)
                 await asyncio.to_thread(work)
@@ -123,6 +129,8 @@ class FaultyJournal:
             await self._faults.strike("write", number, "before")
             await self._strike(method.__name__, {})
             result = await method(*args, **options)
+            if self._faults.repeats(number):
+                result = await method(*args, **options)
             await self._faults.strike("write", number, "after")
             self._faults.perhaps_lose(method.__name__)
             return result

@@ -17,15 +17,16 @@ class Fault(Frozen):
     """Something happens before or after the n-th write, act, or other call (from 0) of a life."""
 
     at: int
-    do: Literal["kill", "stop", "wake", "lose", "away", "slow", "block", "jump", "run", "lock"] = (
-        "kill"
-    )
+    do: Literal[
+        "kill", "stop", "wake", "lose", "away", "slow", "block", "jump", "run", "lock", "twice"
+    ] = "kill"
     """
     kill: SIGKILL of this process. stop: SIGSTOP of it, and wake: SIGCONT of all that stopped so.
     lose: an error; the write was not made (before), or its acknowledgement is lost (after).
     away: the store fails every call for `seconds`. slow: this call takes `seconds` longer.
     block: the whole process stands still for `seconds`. jump: the owner's clock jumps by them.
     run: the command `argv` is carried out in the run's directory.
+    twice: this call is delivered, and after it was carried out delivered again.
     lock: a foreign client of the database locks the run's row for `seconds`.
     """
     when: Literal["before", "after"] = "before"

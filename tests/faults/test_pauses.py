@@ -5,7 +5,7 @@ import pytest
 from tests.faults.conftest import Theatre
 from tests.faults.flows import VERBS
 from tests.faults.oracle import moments, named
-from tests.faults.plan import TTL_S, Fault, Life, one
+from tests.faults.plan import TTL_S, Fault, Life, dying, one
 
 PAST_THE_LEASE = 1.3 * TTL_S
 INTRUDER = Life(owner="other", waits=False)
@@ -38,6 +38,18 @@ def test_an_owner_whose_loop_is_blocked_past_its_lease_goes_on(theatre: Theatre)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_owner_stopped_anywhere_goes_on(theatre: Theatre, verb: str) -> None:
-    for moment in moments(theatre.undisturbed(verb))[3::10]:
+    undisturbed = theatre.undisturbed(verb)
+    for moment in (*named(undisturbed).values(), *moments(undisturbed)[3::10]):
         verdict = theatre.survives(verb, one(still(moment, "stop"), pause_s=PAST_THE_LEASE))
         assert verdict["woken"] == [0]
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_resumer_stopped_anywhere_goes_on(theatre: Theatre, verb: str) -> None:
+    for number, death in enumerate(named(theatre.undisturbed(verb)).values()):
+        resumer = still(Fault(at=1 + number, when="after"), "stop")
+        frozen = one(resumer, pause_s=PAST_THE_LEASE)
+        verdict = theatre.survives(verb, one(dying(death)), frozen)
+        assert verdict["ends"][0] == [-9]

@@ -9,12 +9,12 @@ import pytest
 
 from tests.actors.journal.postgres_server import Server, running_server
 from tests.faults.conftest import Theatre
+from tests.faults.flows import VERBS
 from tests.faults.oracle import Verdict, check, named
 from tests.faults.plan import TTL_S, Fault, Life, Plan, Round, dying, one
 
 pytestmark = pytest.mark.timeout(600)
 PAST_THE_LEASE = 1.3 * TTL_S
-SOME_VERBS = ("then", "parallel", "foreach", "dountil", "sleep", "suspend")
 STALE = {"StaleOwnerError", "RunOwnedError", "ConflictError"}
 VANISHED_S = 20
 """The server ends the transaction of a client that stands still after 15 s."""
@@ -119,7 +119,7 @@ async def test_a_server_that_is_away_for_longer_than_the_lease_is_waited_for(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("verb", SOME_VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_zombies_change_nothing(hall: Hall, verb: str) -> None:
     for moment in named(hall.theatre.undisturbed(verb)).values():
         verdict = hall.survives(verb, zombie(moment), one(Life(owner="other")))
@@ -127,7 +127,7 @@ def test_zombies_change_nothing(hall: Hall, verb: str) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("verb", SOME_VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_rival_processes_of_which_some_die_change_nothing(hall: Hall, verb: str) -> None:
     for number, moment in enumerate(named(hall.theatre.undisturbed(verb)).values()):
         lives = [Life(owner=f"owner{n}", faults=(moment,) if n == 0 else ()) for n in range(3)]

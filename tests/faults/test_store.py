@@ -21,6 +21,21 @@ def test_a_write_whose_acknowledgement_is_lost_is_made_once(theatre: Theatre) ->
         assert verdict["ends"] == [[0]], at
 
 
+DELIVERED_AGAIN = {"create_run", "claim", "decide", "put_blob"}
+"""What a careless messenger may deliver twice. Appends are numbered by the store: whoever misses
+an answer looks first, as the tests above show."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["suspend", "large"])
+def test_a_call_that_is_delivered_twice_counts_once(theatre: Theatre, verb: str) -> None:
+    writes: list[str] = theatre.undisturbed(verb)["writes"]
+    calls = [n for n, write in enumerate(writes) if write in DELIVERED_AGAIN]
+    assert {writes[n] for n in calls} >= {"create_run", "claim"}
+    again = Life(faults=tuple(Fault(at=n, do="twice") for n in calls))
+    assert theatre.survives(verb, one(again))["ends"] == [[0]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_store_that_fails_at_random_changes_nothing(theatre: Theatre, verb: str) -> None:
