@@ -277,7 +277,10 @@ def _noticed(number: int, frame: object) -> None:
 
 
 def run(head: Head, asked: Head) -> int:
-    """Become the command; as root's, it has its user for itself. Returns the exit code of one that cannot be run."""
+    """Become the command. Returns the exit code of one that cannot be run.
+
+    Only a root's guest can count a command's threads: its commands have a user of their own.
+    """
     uid, root = owner(), os.geteuid() == 0
     default = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home_of(uid)}
     os.setsid()
