@@ -80,7 +80,7 @@ class Snapshots:
         owner = new_owner() if self._separate_owner else None
         try:
             _give(building, owner)
-            _copy(place / "workspace", building, owner)
+            _copy(place / "workspace", building, owner, hurry=False)
             building.rename(place / f"spare-{secrets.token_hex(4)}")
         except OSError:
             delete_tree(building)
@@ -116,8 +116,8 @@ def _give(path: Path, owner: int | None) -> None:
         os.chown(path, owner, owner)
 
 
-def _copy(source: Path, target: Path, owner: int | None) -> None:
+def _copy(source: Path, target: Path, owner: int | None, *, hurry: bool = True) -> None:
     """Copy files that nobody inside can see now, and give them to their new owner."""
-    copy_tree(source, target)
+    copy_tree(source, target, hurry=hurry)
     if owner is not None:
         run_quietly("chown", "-Rh", "-P", f"{owner}:{owner}", "--", str(target))

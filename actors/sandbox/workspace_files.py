@@ -329,8 +329,10 @@ def delete_tree(path: Path) -> None:
         run_quietly("rm", "-rf", "--", str(path))
 
 
-def copy_tree(source: Path, target: Path) -> None:
+def copy_tree(source: Path, target: Path, *, hurry: bool = True) -> None:
     """Copy a tree that nobody changes meanwhile, sharing blocks where the file system can.
+
+    Without `hurry` everybody else's work goes first.
 
     Raises:
         SandboxUnavailableError: it could not be copied whole.
