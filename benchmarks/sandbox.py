@@ -1,27 +1,33 @@
 """What a sandbox costs: a command, a sandbox, a prepared workspace, output and file reads.
 
-    .venv/bin/python -m benchmarks.sandbox
+    .venv/bin/python -m benchmarks.sandbox [--rounds N]
 
-Contestants take turns in rounds, so that a busy machine is busy for all. The floor is one plain
-bubblewrap with the same namespaces, started by the same event loop and nothing around it.
+Writes docs/benchmarks-sandbox.md. Contestants take turns in rounds, so that a busy machine is busy
+for all. The floor is one plain bubblewrap with the same namespaces, started by the same event loop
+and nothing around it; engines are measured by a bare `exec` into a running container.
 """
 
+import argparse
 import asyncio
+import contextlib
 import resource
-import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.sandbox.bare import BareProvider
+from actors.sandbox.engines import ulimits
 from actors.sandbox.local import LocalProvider
 from actors.sandbox.process import Caps, Child, Launch, Verdict, from_status
 from actors.sandbox.protocol import Sandbox, SandboxProvider, SandboxSpec
+from benchmarks.sandbox_report import Measured, write
+from tests.actors.sandbox.container_image import IMAGE, containers, engine, why_not
 from tests.contracts.sandbox_git import git
 
-ROUNDS, COMMANDS, AT_ONCE, TOGETHER = 10, 20, 32, 128
-READS, LIVES, FILES = 20_000, 20, 200
+COMMANDS, AT_ONCE, TOGETHER = 20, 32, 96
+READS, LIVES, FILES, BEGINNERS = 20_000, 8, 200, 4
 _PLAIN = (
     *("/usr/bin/bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/usr", "/usr"),
     *("--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib"),
@@ -32,7 +38,7 @@ Run = Callable[[], Awaitable[object]]
 
 
 class Alone:
-    """The tree of the floor: one process, which ends by itself."""
+    """The tree of a floor: one process, which ends by itself."""
 
     async def end(self, child: Child) -> None:
         await asyncio.shield(child.exited)
@@ -41,133 +47,182 @@ class Alone:
         return from_status(child.exited.result())
 
 
-async def plain() -> None:
-    child = Child(Launch(_PLAIN, {}), Alone(), Caps(1000, 1000))
-    child.end_input()
-    assert (await child.finish(30)).ok
+def started(*argv: str) -> Run:
+    async def run() -> None:
+        child = Child(Launch(argv, {"PATH": "/usr/bin:/bin"}), Alone(), Caps(1000, 1000))
+        child.end_input()
+        assert (await child.finish(60)).ok
+
+    return run
 
 
 def in_sandbox(sandbox: Sandbox) -> Run:
     async def run() -> None:
-        assert (await sandbox.exec(["/usr/bin/true"], timeout_s=30)).ok
+        assert (await sandbox.exec(["/usr/bin/true"], timeout_s=60)).ok
+
+    return run
+
+
+def life(provider: SandboxProvider) -> Run:
+    """Make, use once and end."""
+
+    async def run() -> None:
+        sandbox = await provider.create(SandboxSpec())
+        await sandbox.exec(["/usr/bin/true"], timeout_s=60)
+        await sandbox.terminate()
 
     return run
 
 
 async def timed(run: Run) -> float:
-    started = time.perf_counter()
+    begun = time.perf_counter()
     await run()
-    return time.perf_counter() - started
+    return time.perf_counter() - begun
 
 
-async def at_once(run: Run, count: int, limit: int) -> float:
-    """Runs a second."""
-    gate = asyncio.Semaphore(limit)
+async def at_once(run: Run, count: int, limit: int) -> tuple[list[float], float]:
+    """Seconds of each, and runs a second."""
+    gate, seconds = asyncio.Semaphore(limit), list[float]()
 
     async def one() -> None:
         async with gate:
-            await run()
+            seconds.append(await timed(run))
 
-    started = time.perf_counter()
+    begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
             group.create_task(one())
-    return count / (time.perf_counter() - started)
+    return seconds, count / (time.perf_counter() - begun)
 
 
-def told(name: str, seconds: list[float]) -> None:
-    ordered = sorted(seconds)
-    p95 = ordered[int(len(ordered) * 0.95)]
-    print(f"{name:<44}{statistics.median(ordered) * 1e3:>9.1f} ms{p95 * 1e3:>9.1f} ms p95")
+@dataclass
+class Field:
+    """Who takes part."""
+
+    local: LocalProvider
+    commands: dict[str, Run] = field(default_factory=dict[str, Run])
+    lives: dict[str, Run] = field(default_factory=dict[str, Run])
 
 
-async def commands(runs: dict[str, Run]) -> None:
-    alone: dict[str, list[float]] = {name: [] for name in runs}
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
-        for name, run in runs.items():
-            alone[name] += [await timed(run) for _ in range(COMMANDS)]
-            rates[name].append(await at_once(run, TOGETHER, AT_ONCE))
-    for name in runs:
-        told(f"command alone, {name}", alone[name])
-    for name in runs:
-        print(f"commands, 32 at once, {name:<22}{statistics.median(rates[name]):>9.0f} /s")
-    floor = statistics.median(alone["plain bubblewrap"])
-    print(f"local / plain bubblewrap{statistics.median(alone['local']) / floor:>29.2f} x")
-
-
-async def lives(name: str, provider: SandboxProvider) -> None:
-    """Make, use once and end."""
-
-    async def life() -> None:
-        sandbox = await provider.create(SandboxSpec())
-        await sandbox.exec(["/usr/bin/true"], timeout_s=30)
-        await sandbox.terminate()
-
-    told(f"sandbox made, used once, ended, {name}", [await timed(life) for _ in range(LIVES)])
-
-
-async def prepared(provider: SandboxProvider, scratch: Path) -> None:
-    """From a snapshot of a repository to the first command's end."""
-    repository = scratch / "repository"
-    repository.mkdir()
-    git(repository, "init", "-q")
-    for number in range(FILES):
-        (repository / f"module_{number}.py").write_text(f"x = {number}\n" * 50)
-    git(repository, "add", ".")
-    git(repository, "commit", "-q", "-m", "many")
-    commit = git(repository, "rev-parse", "HEAD").decode().strip()
-    bundle = git(repository, "bundle", "create", "-q", "-", "HEAD")
-    origin = await provider.create(SandboxSpec())
-    imported = await timed(lambda: origin.git_import([bundle], commit))
-    snapshot = await origin.snapshot()
-
-    async def ready() -> None:
-        sandbox = await provider.create(SandboxSpec(snapshot=snapshot))
-        assert (await sandbox.exec(["/usr/bin/true"], timeout_s=30)).ok
-
-    told(f"git import of {FILES} files", [imported])
-    told(f"prepared {FILES}-file workspace, ready", [await timed(ready) for _ in range(LIVES)])
-
-
-async def output(sandbox: Sandbox) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    result = await sandbox.exec("head -c 1000000000 /dev/zero", timeout_s=120)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert result.stdout_total == 1_000_000_000, result.ended
-    print(f"1 GB of output{1000 / result.seconds:>39.0f} MB/s, memory grew {grown:.1f} MB")
-
-
-async def reads(sandbox: Sandbox) -> None:
-    await sandbox.write_file("small.txt", b"x" * 1000)
-    started = time.perf_counter()
-    for _ in range(READS):
-        await sandbox.read_file("small.txt")
-    print(f"small file reads{READS / (time.perf_counter() - started):>37.0f} /s")
-
-
-async def main() -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        scratch = Path(directory)
-        local, bare = LocalProvider(scratch / "local"), BareProvider(scratch / "bare")
-        sandbox = await local.create(SandboxSpec())
-        naked = await bare.create(SandboxSpec())
-        await commands(
-            {
-                "bare process": in_sandbox(naked),
-                "plain bubblewrap": plain,
-                "local": in_sandbox(sandbox),
-            }
-        )
-        await lives("local", local)
-        await lives("bare", bare)
-        await prepared(local, scratch)
-        await output(sandbox)
-        await reads(sandbox)
-        for provider in (local, bare):
+@contextlib.asynccontextmanager
+async def contestants(scratch: Path) -> AsyncGenerator[Field]:
+    providers: dict[str, SandboxProvider] = {
+        "bare process": BareProvider(scratch / "bare"),
+        "local": LocalProvider(scratch / "local"),
+    }
+    floors: dict[str, Run] = {"plain bubblewrap": started(*_PLAIN)}
+    name = ""
+    if not why_not():
+        providers["container"] = containers(scratch / "container")
+        name = f"manta-bench-{scratch.name}"
+        box = engine()
+        shut = ("--network", "none", *ulimits(), "--volume", "/usr:/usr:ro")
+        box.ask("run", "--detach", "--name", name, *shut, IMAGE, "/usr/bin/sleep", "3600")
+        floors[f"{box.name} exec"] = started(*box.argv("exec", name, "/usr/bin/true"))
+    field = Field(providers["local"])  # pyright: ignore[reportArgumentType] - it is one
+    for label, provider in providers.items():
+        field.commands[label] = in_sandbox(await provider.create(SandboxSpec()))
+        field.lives[label] = life(provider)
+        if label == "bare process":
+            field.commands |= floors
+    try:
+        yield field
+    finally:
+        for provider in providers.values():
             await provider.sweep({})
             await provider.close()
+        if name:
+            engine().ask("rm", "--force", name)
+
+
+async def compare(field: Field, measured: Measured, rounds: int) -> None:
+    for _ in range(rounds):
+        for name, run in field.commands.items():
+            slow = name.endswith("exec") or name == "container"
+            alone = [await timed(run) for _ in range(COMMANDS // (4 if slow else 1))]
+            each, rate = await at_once(run, TOGETHER // (3 if slow else 1), AT_ONCE)
+            measured.command(name, alone, each, rate)
+        for name, run in field.lives.items():
+            slow = name == "container"
+            alone = [await timed(run) for _ in range(2 if slow else LIVES)]
+            each, rate = await at_once(run, AT_ONCE // (4 if slow else 1), AT_ONCE)
+            measured.life(name, alone, each, rate)
+
+
+def repository(place: Path) -> tuple[bytes, str]:
+    """Two hundred files and one commit."""
+    place.mkdir()
+    git(place, "init", "-q")
+    for number in range(FILES):
+        (place / f"module_{number}.py").write_text(f"x = {number}\n" * 50)
+    git(place, "add", ".")
+    git(place, "commit", "-q", "-m", "many")
+    commit = git(place, "rev-parse", "HEAD").decode().strip()
+    return git(place, "bundle", "create", "-q", "-", "HEAD"), commit
+
+
+async def prepared(provider: LocalProvider, scratch: Path, measured: Measured) -> None:
+    """From a snapshot of a repository to the first command's end, alone and four at once."""
+    bundle, commit = repository(scratch / "repository")
+    origin = await provider.create(SandboxSpec())
+    await origin.exec(["/usr/bin/true"], timeout_s=60)
+    measured.one(
+        "checked out from a bundle", [await timed(lambda: origin.git_import([bundle], commit))]
+    )
+    spec = SandboxSpec(snapshot=await origin.snapshot())
+
+    async def ready() -> None:
+        sandbox = await provider.create(spec)
+        assert (await sandbox.exec(["/usr/bin/true"], timeout_s=60)).ok
+
+    async def rested() -> None:
+        await provider.settled()
+
+    first = await timed(ready)
+    alone: list[float] = []
+    together: list[float] = []
+    for _ in range(LIVES):
+        await rested()
+        alone.append(await timed(ready))
+        await rested()
+        each, _ = await at_once(ready, BEGINNERS, BEGINNERS)
+        together += each
+    measured.one("first from a new snapshot: copied", [first])
+    measured.one("ready, from the stock", alone)
+    measured.one(f"ready, {BEGINNERS} at once, from the stock", together)
+
+
+async def output(sandbox: Sandbox, measured: Measured) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = await sandbox.exec("head -c 1000000000 /dev/zero", timeout_s=300)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert result.stdout_total == 1_000_000_000, result.ended
+    measured.streamed = (1000 / result.seconds, grown)
+
+
+async def reads(sandbox: Sandbox, measured: Measured) -> None:
+    await sandbox.write_file("small.txt", b"x" * 1000)
+    for _ in range(5):
+        begun = time.perf_counter()
+        for _ in range(READS // 5):
+            await sandbox.read_file("small.txt")
+        measured.reads.append(READS / 5 / (time.perf_counter() - begun))
+
+
+async def main(rounds: int) -> None:
+    measured = Measured(rounds)
+    with tempfile.TemporaryDirectory(prefix="manta-bench-") as directory:
+        scratch = Path(directory)
+        async with contestants(scratch) as field:
+            sandbox = await field.local.create(SandboxSpec())
+            await output(sandbox, measured)
+            await reads(sandbox, measured)
+            await prepared(field.local, scratch, measured)
+            await compare(field, measured, rounds)
+    print(write(measured))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    asyncio.run(main(parser.parse_args().rounds))
