@@ -186,10 +186,10 @@ async def test_an_owner_whose_loop_was_blocked_past_its_lease_acts_no_more(clock
 
 async def test_a_step_is_not_begun_when_recording_its_start_took_longer_than_the_lease() -> None:
     stage = Stage()
-    append, begun = stage.journal.append, list[int]()
+    begun: list[int] = []
 
     async def slow(lease: Lease, records: Sequence[NewRecord], **more: Any) -> int:
-        last = await append(lease, records, **more)
+        last = await InMemoryJournal.append(stage.journal, lease, records, **more)
         if any(r.kind is RecordKind.STARTED and r.step_key == "second" for r in records):
             time.sleep(0.05)  # noqa: ASYNC251 - the fault under test
             await stage.journal.claim(RUN, "other", take_over=True)
