@@ -39,6 +39,7 @@ from orchestration.errors import UsageError
 
 _QUICK_READ = 262_144
 """Bytes that are read on the event loop: less than a thread's hand-over costs."""
+_STOCK_LATER_S = 0.5
 
 
 class DirectorySandbox:
@@ -287,6 +288,7 @@ class DirectoryProvider:
         self._store = DirectoryStore(root, walls.level, separate_owner=walls.separate_owner)
         self._snapshots = Snapshots(self._store, separate_owner=walls.separate_owner)
         self._stocking: set[asyncio.Task[None]] = set()
+        self._settling = asyncio.Event()
         self._open: dict[str, DirectorySandbox] = {}
 
     async def doctor(self) -> list[Check]:
@@ -329,15 +331,24 @@ class DirectoryProvider:
         except BaseException:
             self._store.remove(record)
             raise
-        stocking = asyncio.create_task(asyncio.to_thread(self._snapshots.stock, snapshot))
+        stocking = asyncio.create_task(self._restock(snapshot))
         self._stocking.add(stocking)
         stocking.add_done_callback(self._stocking.discard)
         return filled
 
+    async def _restock(self, snapshot: str) -> None:
+        """Once whoever just began has had the machine for a moment."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOCK_LATER_S):
+                await self._settling.wait()
+        await asyncio.to_thread(self._snapshots.stock, snapshot)
+
     async def settled(self) -> None:
-        """Wait for the copies that are being made for the stock."""
+        """Make the copies for the stock now, and wait for them."""
+        self._settling.set()
         if self._stocking:
             await asyncio.wait(self._stocking)
+        self._settling.clear()
 
     async def connect(self, ref: SandboxRef) -> Sandbox:
         record = self._store.load(ref.id)
