@@ -32,9 +32,11 @@ class MemoryHandle(ResidentHandle):
             asked = self._ask("recall", repository, query, limit=limit, kinds=kinds, again=False)
             return await asyncio.wait_for(asked, self._recall_s + GRACE_S)
         except TimeoutError:
-            return RecallReport(note="memory's process does not answer; not consulted")
+            return RecallReport(
+                note="memory's process does not answer; not consulted", consulted=False
+            )
         except MantaError as error:
-            return RecallReport(note=f"memory is unavailable: {error}")
+            return RecallReport(note=f"memory is unavailable: {error}", consulted=False)
 
     async def manifest(self, repository: str) -> dict[str, str]:
         return await _soon(self._ask("manifest", repository))

@@ -84,11 +84,13 @@ class Memory:
             )
         except TimeoutError:
             return RecallReport(
-                note=f"memory took longer than {self._timeout_s:g} s; not consulted"
+                note=f"memory took longer than {self._timeout_s:g} s; not consulted",
+                consulted=False,
             )
         except Exception as error:  # noqa: BLE001 - the door: a run never fails for want of memory
             return RecallReport(
-                note=f"memory is unavailable: {one_line(neutralise(str(error)), 300)}"
+                note=f"memory is unavailable: {one_line(neutralise(str(error)), 300)}",
+                consulted=False,
             )
 
     async def _recall(

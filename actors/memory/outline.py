@@ -181,12 +181,19 @@ def _first_line(node: Node) -> int:
     """With the comments and attributes directly above it."""
     row = node.start_point.row
     above = node.prev_named_sibling
-    while above is not None and above.type in ATTACHED and _last_line(above) == row:
+    while above is not None and _belongs_to(row, above):
         before = above.prev_named_sibling
         if before is not None and _last_line(before) > above.start_point.row:
             break  # it stands behind something else
         row, above = above.start_point.row, before
     return row + 1
+
+
+def _belongs_to(row: int, above: Node) -> bool:
+    """Whether a comment or attribute is about what begins at this row, counted from 0."""
+    is_documentation = _text(above).startswith("/**")
+    nearest = row - 1 if is_documentation else row  # some leave a blank line below it
+    return above.type in ATTACHED and nearest <= _last_line(above) <= row
 
 
 def _last_line(node: Node) -> int:

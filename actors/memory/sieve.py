@@ -24,6 +24,7 @@ _LOCKS = names(
     "package-lock.json npm-shrinkwrap.json pnpm-lock.yaml go.sum gopkg.lock bun.lockb "
     "packages.lock.json .package-lock.json mix.lock"
 )
+_GUIDES = frozenset({"agents.md", "claude.md", "skill.md"})
 _LEGAL = re.compile(
     r"(un)?licen[cs]es?|copying|notice|patents|authors|contributors|maintainers|code_of_conduct"
     r"|(licen[cs]e|copying|notice)[-_.].*",
@@ -60,6 +61,8 @@ def why_not(path: str, text: str) -> str:
         return "vendored"
     if name in _LOCKS or place.suffix.lower() == ".lock":
         return "a lock file"
+    if name in _GUIDES:
+        return "told anyway"
     if place.suffix not in BY_SUFFIX and any(map(_LEGAL.fullmatch, (name, place.stem))):
         return "legal"
     if any(name.endswith(ending) for ending in _DATA):

@@ -62,3 +62,5 @@ class RecallReport:
 
     found: tuple[Recollection, ...] = ()
     note: str = ""
+    consulted: bool = True
+    """False when memory was away or too slow: then nothing follows from finding nothing."""

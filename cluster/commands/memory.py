@@ -17,6 +17,7 @@ from actors.vector_store.protocol import RowKind
 from cluster.intake import memory_key, public_origin
 from cluster.memory import open_memory
 from cluster.options import chained, common, door, settings_from, tell
+from orchestration.errors import StoreError
 
 KINDS: dict[str, tuple[RowKind, ...]] = {
     "code": ("code",),
@@ -55,8 +56,10 @@ async def search(query: str, repo: str, ref: str, only: str, limit: int, **optio
     settings = settings_from(options, repo)
     key = await key_of(repo, ref)
     async with open_memory(settings) as desk:
-        held = await desk.manifest(key)
         report = await desk.recall(key, query, limit=limit, kinds=KINDS[only])
+        if not report.consulted:
+            raise StoreError(report.note, "see docs/memory.md")
+        held = await desk.manifest(key)
     for rank, each in enumerate(report.found, 1):
         human = f"{rank}. {each.source} at {each.commit[:12]}\n{indented(each.text)}"
         facts = {"source": each.source, "commit": each.commit, "text": each.text}

@@ -107,7 +107,7 @@ def test_an_index_that_is_in_use_is_named_with_the_way_out(wordkit: Path, state:
         other.close()
     assert (code, error["exit_code"]) == (5, 5)
     assert "in use by another process" in error["what"]
-    assert "manta down" in error["fix"]
+    assert "manta down" in error["what"]
 
 
 def test_what_is_no_repository_is_a_usage_error(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from actors.memory import Lesson, SourceFile
 from actors.memory.memory import Memory
 from actors.vector_store.in_memory import InMemoryStore
-from actors.vector_store.milvus import MilvusStore
 from actors.vector_store.protocol import Hit, Row
-from orchestration.clock import ManualClock, SystemClock
+from orchestration.clock import ManualClock
 from orchestration.errors import ModelError, StoreError
 
 TAX = "RATE = 2\n\n\ndef tax(price):\n    return price * RATE\n"
@@ -165,29 +163,6 @@ async def test_chunks_that_belong_to_no_file_are_swept_away(
     await store.upsert([Row("stray", "shop", "code", "gone.py:1-2", "c0", "tax")])
     assert await Memory(store, clock=clock).manifest("shop") == {}
     assert await store.ids("shop", "code") == set()
-
-
-async def test_memory_on_milvus_outlives_its_process(tmp_path: Path) -> None:
-    def opened() -> Memory:
-        clock = SystemClock()
-        store = MilvusStore(str(tmp_path / "memory"), clock=clock)
-        return Memory(store, clock=clock, timeout_s=30)
-
-    memory = opened()
-    await memory.index("shop", "c1", files(tax=TAX, ship=SHIP))
-    await memory.remember("shop", Lesson("k", "parcel without weight", "weigh", "c1", ("ship.py",)))
-    assert set(await sources(memory, "weigh parcel")) == {
-        "ship.py:1-2 function ship",
-        "lesson about ship.py",
-    }
-    await memory.close()
-    memory = opened()
-    assert set(await memory.manifest("shop")) == {"tax.py", "ship.py"}
-    report = await memory.index("shop", "c2", files(tax="import os\n" + TAX), removed=["ship.py"])
-    assert report.dropped == 3
-    assert await sources(memory, "weigh parcel") == []
-    assert (await sources(memory, "tax price"))[0] == "tax.py:5-6 function tax"
-    await memory.close()
 
 
 async def test_repositories_do_not_see_each_other(memory: Memory) -> None:

@@ -168,6 +168,11 @@ def test_a_large_class_is_cut_by_its_methods(
     assert ("method", name) in [(form, symbol) for form, symbol, *_ in found(path, text)]
 
 
+def test_documentation_may_stand_a_line_above_and_other_comments_may_not() -> None:
+    assert found("a.js", "/** Pays. */\n\nfunction pay() {}\n") == [("function", "pay", 1, 3)]
+    assert found("a.js", "// Loose.\n\nfunction pay() {}\n") == [("function", "pay", 3, 3)]
+
+
 def test_a_language_that_no_grammar_knows_has_no_outline() -> None:
     assert outline("a.cobol", "MOVE A TO B.") is None
 

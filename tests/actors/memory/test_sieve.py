@@ -15,6 +15,7 @@ CODE = "def pay():\n    return 1\n"
         ("docs/license.rst", "legal"),
         ("COPYING.LESSER", "legal"),
         ("AUTHORS.rst", "legal"),
+        ("api/AGENTS.md", "told anyway"),
         ("poetry.lock", "a lock file"),
         ("web/package-lock.json", "a lock file"),
         ("go.sum", "a lock file"),
