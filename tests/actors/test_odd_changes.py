@@ -26,6 +26,7 @@ from orchestration.proof import Outcome, TestReport
 from orchestration.workflow.in_memory import InMemoryJournal
 from tests.actors.git.checkout import Checkout
 
+pytestmark = pytest.mark.slow
 Files = Mapping[str, str | bytes | None]
 BASE: Files = {
     "a.py": "x = 1\n",
@@ -148,7 +149,6 @@ SUITES: dict[str, tuple[Files, str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SUITES)
 async def test_an_odd_suite_comes_to_a_clear_end(tmp_path: Path, name: str) -> None:
     files, problem, failing = SUITES[name]
@@ -160,7 +160,6 @@ async def test_an_odd_suite_comes_to_a_clear_end(tmp_path: Path, name: str) -> N
     assert problem or "tests/test_a.py::test_a" in passed
 
 
-@pytest.mark.slow
 async def test_a_suite_that_needs_the_network_fails_for_a_reason_that_is_named(
     tmp_path: Path,
 ) -> None:

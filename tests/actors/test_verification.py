@@ -17,6 +17,7 @@ from orchestration.proof import TestReport
 from orchestration.workflow.in_memory import InMemoryJournal
 from tests.actors.proven import BYE, CODE, HELLO, Proven, prove, report
 
+pytestmark = pytest.mark.slow
 RED, GREEN = "bye: its tests fail without its code", "bye: its tests pass with its code"
 FROZEN = "bye: its tests stayed as they were frozen"
 MERGED = "bye: merging it broke nothing"
@@ -114,7 +115,6 @@ async def test_commits_that_are_not_here_are_asked_for(proven: Proven, tmp_path:
         await require_commits(proven.evidence.model_copy(update={"base": "1" * 40}), repository)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "untrue"),
     [(CODE, set[str]()), ({"greet.py": "bye = print\nhello = str\n"}, {GREEN, MERGED, FINAL})],
