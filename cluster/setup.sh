@@ -17,8 +17,8 @@ command -v bwrap >/dev/null 2>&1 || missing="$missing bubblewrap"
 command -v git >/dev/null 2>&1 || missing="$missing git"
 if [ "${3:-}" = test ]; then
   ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing="$missing postgresql"
-  # crun, which podman comes with, refuses control groups of both versions side by side: also runc.
-  command -v podman >/dev/null 2>&1 || docker info >/dev/null 2>&1 || missing="$missing podman runc"
+  # runc, for crun refuses control groups of both versions side by side; catatonit for ordinary users.
+  command -v podman >/dev/null 2>&1 || docker info >/dev/null 2>&1 || missing="$missing podman runc catatonit"
   lean="--no-install-recommends"
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"

@@ -13,14 +13,14 @@ pytestmark = [
     pytest.mark.attacks,
     pytest.mark.skipif(os.geteuid() != 0, reason="the suite runs as an ordinary user already"),
 ]
-_UID = 54_321
+STRANGER = 54_321
 _REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def scratch() -> Generator[Path]:
     with tempfile.TemporaryDirectory(prefix="manta-user-") as directory:
-        os.chown(directory, _UID, _UID)
+        os.chown(directory, STRANGER, STRANGER)
         yield Path(directory)
 
 
@@ -38,7 +38,7 @@ exec "$@"
 """This machine as it is, but with the interpreter readable even below a closed /root."""
 
 
-def _view() -> list[str]:
+def a_view() -> list[str]:
     places = sorted({str(_REPOSITORY), sys.base_prefix, sys.prefix}, key=len)
     parents = {parent for place in places for parent in Path(place).parents}
     closed = " ".join(str(path) for path in sorted(parents) if not path.stat().st_mode & 1)
@@ -63,8 +63,8 @@ def _view() -> list[str]:
 def test_an_ordinary_user_is_as_safe(tests: str, scratch: Path) -> None:
     done = subprocess.run(
         [
-            *_view(),
-            *("setpriv", f"--reuid={_UID}", f"--regid={_UID}", "--clear-groups"),
+            *a_view(),
+            *("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"),
             *(sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"),
             *("-m", "", f"--basetemp={scratch / 'pytest'}"),
             f"tests/actors/sandbox/{tests}",

@@ -54,4 +54,6 @@ class TestContainerPauses(PauseContract, FrozenProcessContract):
             pytest.skip("an engine without privileges pauses with control groups version 2 only")
 
 
-class TestContainerGit(GitContract): ...
+@pytest.mark.attacks
+class TestContainerGit(GitContract):
+    """Among the attacks for its length only: the scripts are those of the level `local`."""
