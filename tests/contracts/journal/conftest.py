@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -13,6 +14,7 @@ from orchestration.ids import RunId, StepGrant, StepKey
 from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import Journal, Lease, NewRecord, RecordKind
 from tests.actors.journal.postgres_server import Server, running_server
+from tests.actors.journal.wire import Wire
 
 RUN = RunId("the-run")
 STEP = StepKey("build/write")
@@ -57,11 +59,22 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["in-memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+_PLUGS = (
+    "in-memory",
+    "sqlite",
+    pytest.param("postgresql", marks=pytest.mark.slow),
+    pytest.param("actor", marks=pytest.mark.slow),  # it loads Ray
+)
+
+
+@pytest.fixture(params=_PLUGS)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     clock = ManualClock()
     if request.param == "in-memory":
         yield Store(InMemoryJournal(clock), clock.advance)
+    elif request.param == "actor":
+        handle = resolve_name("actors.handles:JournalHandle")
+        yield Store(handle(Wire(InMemoryJournal(clock)), "checkpoints"), clock.advance)
     elif request.param == "sqlite":
         journal = await SqliteJournal(tmp_path / "state", clock=clock).open()
         yield Store(journal, clock.advance)
