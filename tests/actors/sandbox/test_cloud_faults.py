@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
 from actors.sandbox import opening, remote, remote_command
 from actors.sandbox.local import LocalProvider
@@ -84,6 +86,8 @@ async def sky(
     monkeypatch.setenv("DAYTONA_API_URL", f"{cloud.url}/api")
     monkeypatch.setenv("E2B_API_KEY", E2B_KEY)
     monkeypatch.setenv("DAYTONA_API_KEY", DAYTONA_KEY)
+    for variable in ("OTEL_ENABLED", "EXPERIMENTAL_OTEL_ENABLED", "TARGET", "HAPPY_EYEBALLS_DELAY"):
+        monkeypatch.delenv(f"DAYTONA_{variable}", raising=False)
     clock = Hurry()
     plug = opening._plug(level)  # pyright: ignore[reportPrivateUsage]
 
@@ -394,3 +398,4 @@ async def test_files_of_the_working_directory_decide_nothing(
     provider = await open_provider(sky.level, tmp_path)
     assert (await (await provider.create(SandboxSpec())).exec("true", timeout_s=20)).ok
     await provider.close()
+    assert not isinstance(trace.get_tracer_provider(), TracerProvider)

@@ -216,12 +216,16 @@ class E2BCloud:
         asked = process_pb.StartRequest.from_json(body[5:])
         assert asked.process
         answer = web.StreamResponse(headers={"Content-Type": "application/connect+json"})
-        await answer.prepare(request)
         end = b"{}"
         argv = [asked.process.cmd, *asked.process.args]
         if box.asked.template_id == "without-python":
             argv[-1] = argv[-1].replace("python3", "no-python3", 1)
         ended = False
+        if request.get("unheard"):
+            async for _ in _events(box, argv):
+                pass
+            return answer
+        await answer.prepare(request)
         async for event in _events(box, argv):
             message = process_pb.StartResponse(event=process_pb.ProcessEvent(event=event))
             await _frame(answer, 0, message.to_json().encode())

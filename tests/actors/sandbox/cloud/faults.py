@@ -56,6 +56,7 @@ class Fate:
         if fault.kind == "hang":
             await asyncio.Event().wait()
         if fault.kind == "lost":
+            request["unheard"] = True
             await handler(request)
         assert request.transport
         request.transport.abort()
