@@ -11,8 +11,10 @@ from actors.memory.feeding import BUDGET_S, Snapshot, feed
 from actors.ports import MemoryPort, Pools
 from actors.questions import against_deletions, asks
 from actors.run_repository import RunRepository
+from actors.runners.affected import affected
 from actors.tools.text import neutralise
 from orchestration.errors import MantaError, NotFoundError
+from orchestration.gates import already_failing, file_of
 from orchestration.messages import (
     Assigned,
     CodeTask,
@@ -35,6 +37,8 @@ from orchestration.workflow.step import StepContext
 
 CHALLENGERS = 4
 """Reviewers' slots that one challenge takes at most."""
+LONG_S = 20.0
+"""A suite that takes longer is begun with the tests that a change most likely touches."""
 MERGED = "merged"
 """Key of the recorded effect by which the integration branch moves."""
 
@@ -144,12 +148,23 @@ class Team:
         runs = self.request.limits.base_runs if tree == self.request.base else 1
         async with self._testing[content]:
             if content not in self._reports:
+                first = await self._affected(tree)
                 async with self.pools.reviewers.lease() as reviewer:
-                    job = VerifyJob(brief=self.brief, tree=tree, runs=runs)
+                    job = VerifyJob(brief=self.brief, tree=tree, runs=runs, first=first)
                     self._reports[content] = await reviewer.verify(job, ctx.grant)
             elif tree != self.request.base:
                 await ctx.note(f"the files at {tree.commit[:12]} have been tested already")
         return self._reports[content]
+
+    async def _affected(self, tree: TreeRef) -> tuple[str, ...]:
+        """Where the suite takes long: the tests that this tree's changes most likely touch."""
+        base = self.request.base
+        known = self._reports.get(await self.repository.content(base))
+        if known is None or known.seconds < LONG_S:
+            return ()
+        changed = (await self.repository.patch(base, tree, "", "")).paths
+        files = [entry.path for entry in await self.repository.files(tree)]
+        return affected(changed, files, failing={file_of(id_) for id_ in already_failing(known)})
 
     async def without(self, work: Work, paths: Sequence[str], ctx: StepContext, /) -> TreeRef:
         if work.patch is None:
