@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from actors.sandbox.bubblewrap import environment
+from actors.sandbox.caches import cache_variables
 from actors.sandbox.directory import DirectoryProvider
 from actors.sandbox.enclosure import Command
 from actors.sandbox.process import Child, Launch, Verdict, from_status
@@ -77,7 +78,7 @@ class BareEnclosure:
     def __init__(self, record: Record, toolchains: Sequence[str]) -> None:
         self._record = record
         wanted = (*toolchains, *record.spec.toolchains)
-        self._environment = environment(record.spec.env, wanted)
+        self._environment = environment({**cache_variables(wanted), **record.spec.env}, wanted)
         self._count = 0
 
     def warm(self) -> None:

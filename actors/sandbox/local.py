@@ -18,6 +18,7 @@ from actors.sandbox.bubblewrap import (
     command_argv,
     environment,
 )
+from actors.sandbox.caches import cache_variables
 from actors.sandbox.directory import DirectoryProvider
 from actors.sandbox.doctor import examine
 from actors.sandbox.egress import PORT as PROXY_PORT
@@ -140,8 +141,8 @@ class LocalEnclosure:
         wanted = (*ground.toolchains, *record.spec.toolchains)
         self._toolchains = checked_toolchains(wanted, hidden=ground.root)
         self._proxy = Proxy(record.spec.egress, record.egress_log, ground.dial)
-        proxied = proxy_environment() if record.spec.egress else {}
-        self._environment = environment({**proxied, **record.spec.env}, wanted)
+        known = proxy_environment() if record.spec.egress else cache_variables(wanted)
+        self._environment = environment({**known, **record.spec.env}, wanted)
         self._opening: asyncio.Task[Frame] | None = None
         self._frame: Frame | None = None
         self._closed = False
