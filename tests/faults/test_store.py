@@ -82,15 +82,28 @@ def test_a_locked_file_is_named_and_the_run_stays_as_it_was(theatre: Theatre) ->
 
 
 @pytest.mark.slow
-def test_a_missing_blob_is_named_and_the_run_goes_on_once_it_is_back(theatre: Theatre) -> None:
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("cp -r state/blobs gone && rm state/blobs/[0-9a-f]*", "is not in the store"),
+        ("cp -r state/blobs gone && truncate -s 99 state/blobs/[0-9a-f]*", "is damaged"),
+    ],
+    ids=["missing", "torn"],
+)
+def test_a_lost_blob_is_named_and_the_run_goes_on_once_it_is_back(
+    theatre: Theatre, harm: str, words: str
+) -> None:
     half = named(theatre.undisturbed("large"))["after a step"]
     lose, find = (
         Life(faults=(Fault(at=0, do="run", argv=("sh", "-c", command)),))
-        for command in ("mv state/blobs gone", "rm -rf state/blobs && mv gone state/blobs")
+        for command in (harm, "rm -rf state/blobs && mv gone state/blobs")
     )
     verdict = theatre.survives("large", one(dying(half)), one(lose), one(find))
     assert verdict["ends"] == [[-9], [5], [0]]
-    assert "blob" in verdict["said"][0]["what"]
+    [said] = verdict["said"]
+    assert said["what"].startswith("blob ")
+    assert words in said["what"]
+    assert said["fix"]
 
 
 @pytest.mark.slow
