@@ -13,7 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from actors.sandbox.cgroups import Groups
-from actors.sandbox.container_argv import Box, environment, inside_argv, name_of, shown_toolchains
+from actors.sandbox.container_argv import (
+    Box,
+    dial_argv,
+    environment,
+    name_of,
+    shepherd_argv,
+    shown_toolchains,
+)
 from actors.sandbox.container_doctor import examine
 from actors.sandbox.containers import Containers, open_door
 from actors.sandbox.directory import DirectoryProvider
@@ -140,7 +147,7 @@ class ContainerEnclosure:
     async def start(self, command: Command) -> Child:
         groups = self._groups or await self._opened()
         wire = ShepherdWire()
-        argv = self.engine.argv(*inside_argv(self._name, "run"))
+        argv = self.engine.argv(*shepherd_argv(self._name, "run"))
         launch = Launch(argv, engine_environment())
         tree = HerdedTree(self, wire, groups)
         child = Child(launch, tree, command.caps, command.on_output, wire)
@@ -173,7 +180,7 @@ class ContainerEnclosure:
             SandboxLostError: the container had ended, or had to be.
         """
         try:
-            await asyncio.to_thread(self.engine.ask, *inside_argv(self._name, "purge"))
+            await asyncio.to_thread(self.engine.ask, *shepherd_argv(self._name, "purge"))
         except SandboxError:
             await self.destroy()
             raise lost(self._record.id) from None
@@ -183,7 +190,7 @@ class ContainerEnclosure:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *self.engine.argv(*inside_argv(self._name, "dial", str(port))),
+                *self.engine.argv(*dial_argv(self._name, port)),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from actors.sandbox.bubblewrap import ETC_FILES, HOME, UID, checked_toolchains
 from actors.sandbox.egress import PORT as PROXY_PORT
 from actors.sandbox.engines import Engine, ulimits
 from actors.sandbox.frame import write_etc
-from actors.sandbox.orders import INTERPRETER, SHEPHERD
+from actors.sandbox.orders import INTERPRETER, PORTER, SHEPHERD
 from actors.sandbox.protocol import WORKSPACE, SandboxLimits
 from actors.sandbox.store import Record
 from orchestration.errors import UsageError
@@ -24,7 +24,7 @@ ROOT_LABEL = "manta.root"
 DOOR = "egress"
 """The proxy's socket in the directory that is shown for it."""
 _INSIDE = "/.manta"
-_SHEPHERD = f"{_INSIDE}/shepherd.py"
+_SHEPHERD, _PORTER = f"{_INSIDE}/shepherd.py", f"{_INSIDE}/porter.py"
 _SHM = 64 * 1024**2
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _RELABELLED = ",z" if Path("/sys/fs/selinux/enforce").exists() else ""
@@ -138,19 +138,24 @@ def keeper_argv(box: Box, record: Record, *, door: Path | None) -> list[str]:
     for place in ("/run", "/sys"):
         argv += _emptied(engine, place)
     argv += _volume(record.workspace, WORKSPACE, "rw")
-    argv += _volume(SHEPHERD, _SHEPHERD, "ro")
+    argv += _volume(SHEPHERD, _SHEPHERD, "ro") + _volume(PORTER, _PORTER, "ro")
     for path in shown_toolchains(box, record):
         argv += _volume(path, path, "ro")
     if door:
         argv += _volume(door, f"{_INSIDE}/door", "ro")
     relay = (str(PROXY_PORT), f"{_INSIDE}/door/{DOOR}") if door else ("0", "")
     program, *options = INTERPRETER
-    return [*argv, "--entrypoint", program, box.image, *options, _SHEPHERD, "first", *relay]
+    return [*argv, "--entrypoint", program, box.image, *options, _PORTER, "first", *relay]
 
 
-def inside_argv(name: str, verb: str, *rest: str) -> list[str]:
+def shepherd_argv(name: str, verb: str) -> list[str]:
     """Let a shepherd do something in a running container."""
-    return ["exec", "--interactive", name, *INTERPRETER, _SHEPHERD, verb, *rest]
+    return ["exec", "--interactive", name, *INTERPRETER, _SHEPHERD, verb]
+
+
+def dial_argv(name: str, port: int) -> list[str]:
+    """A connection to a port in a running container, by stdin and stdout."""
+    return ["exec", "--interactive", name, *INTERPRETER, _PORTER, "dial", str(port)]
 
 
 def copy_argv(box: Box, record: Record, place: Path) -> list[str]:

@@ -4,7 +4,6 @@ inside, and how to read what comes back. Shared by all levels whose processes ar
 Run `SHEPHERD` inside with the argument `run` and bytes both ways. What it needs there: Python 3.8.
 """
 
-import base64
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from actors.sandbox.protocol import SandboxLimits
 from actors.sandbox.wire import Stream
 
 SHEPHERD = Path(__file__).with_name("shepherd.py")
+PORTER = Path(__file__).with_name("porter.py")
 INTERPRETER = ("python3", "-I", "-S")
 _MACHINES = ("x86_64", "aarch64")
 
@@ -36,7 +36,7 @@ class Order:
 def walls(largest_file: int, tasks: int) -> dict[str, object]:
     """What holds a command inside, in the shepherd's words and as JSON can hold it."""
     programs = {machine: seccomp.program(machine) or b"" for machine in _MACHINES}
-    filters = {machine: base64.b64encode(body).decode() for machine, body in programs.items()}
+    filters = {machine: body.hex() for machine, body in programs.items()}
     return {"file": largest_file, "tasks": tasks, "filters": filters}
 
 

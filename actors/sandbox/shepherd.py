@@ -3,10 +3,8 @@ that comes of it, so that nothing outlives its end; ordinary user, no capability
 
 Standalone: Python 3.8 or later runs this file where nothing else of ours is known.
 
-    python3 -I -S shepherd.py run          one command: frames on stdin say which, and feed it
-    python3 -I -S shepherd.py first PORT SOCKET      process 1: reaps, and relays PORT to SOCKET
-    python3 -I -S shepherd.py dial PORT    stdin and stdout become a connection to that port
-    python3 -I -S shepherd.py purge        end all else inside but process 1
+    python3 -I -S shepherd.py run      one command: frames on stdin say which, and feed it
+    python3 -I -S shepherd.py purge    end all else inside but process 1
 
 A frame is four bytes of length, then so many bytes; an empty one ends the command's input, and
 the end of stdin itself ends the command: whoever held it is gone, or wants no more. The order's
@@ -17,25 +15,23 @@ memory of this one.
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import errno
 import json
 import os
-import platform
 import resource
 import select
 import signal
-import socket
 import sys
-import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+
+TYPE_CHECKING = False
+"""As in `typing`, which takes longer to load than a short command to run."""
+if TYPE_CHECKING:
+    from typing import Any
 
 _CHUNK = 65_536
-_IDLE_S = 300.0
 _DUMPABLE, _SECCOMP, _SUBREAPER, _NO_NEW_PRIVILEGES = 4, 22, 36, 38
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -116,7 +112,7 @@ def _confine(order: dict[str, Any]) -> None:
         if order[value]:
             resource.setrlimit(kind, (order[value], order[value]))
     _control(_NO_NEW_PRIVILEGES, 1)
-    program = base64.b64decode(order["filters"].get(platform.machine(), ""))
+    program = bytes.fromhex(order["filters"].get(os.uname().machine, ""))
     if program:
         _control(_SECCOMP, 2, ctypes.byref(_Filter(len(program) // 8, program)))
 
@@ -294,71 +290,6 @@ def run() -> None:
     os.write(2, (token + json.dumps(_told(status))).encode())
 
 
-def _copy(source: int, target: int, done: Callable[[], None]) -> None:
-    try:
-        while select.select([source], [], [], _IDLE_S)[0]:
-            data = os.read(source, _CHUNK)
-            if not data:
-                break
-            while data:
-                data = data[os.write(target, data) :]
-    except OSError:
-        pass
-    finally:
-        done()
-
-
-def _half_close(connection: socket.socket) -> Callable[[], None]:
-    def close() -> None:
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_WR)
-
-    return close
-
-
-def dial(port: int) -> None:
-    """A connection to a port of this sandbox; one byte says that it stands."""
-    with socket.create_connection(("127.0.0.1", port), 10) as there:
-        there.setblocking(True)
-        os.write(1, b"+")
-        upward = threading.Thread(
-            target=_copy, args=(0, there.fileno(), _half_close(there)), daemon=True
-        )
-        upward.start()
-        _copy(there.fileno(), 1, lambda: None)
-
-
-def _answer(here: socket.socket, path: str) -> None:
-    with here, socket.socket(socket.AF_UNIX) as there:
-        try:
-            there.connect(path)
-        except OSError:
-            return
-        upward = threading.Thread(
-            target=_copy, args=(here.fileno(), there.fileno(), _half_close(there)), daemon=True
-        )
-        upward.start()
-        _copy(there.fileno(), here.fileno(), _half_close(here))
-        upward.join()
-
-
-def _relay(port: int, path: str) -> None:
-    listener = socket.create_server(("127.0.0.1", port), backlog=64)
-    while True:
-        here, _ = listener.accept()
-        threading.Thread(target=_answer, args=(here, path), daemon=True).start()
-
-
-def first(port: int, path: str) -> None:
-    """Process 1: lives as long as the sandbox, and buries whom nobody else does."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    if port:
-        threading.Thread(target=_relay, args=(port, path), daemon=True).start()
-    while True:
-        signal.sigtimedwait({signal.SIGCHLD}, 60)
-        _reap(0)
-
-
 def purge() -> None:
     """End everything inside but process 1, at one blow that no fork escapes."""
     with suppress(ProcessLookupError):
@@ -368,14 +299,9 @@ def purge() -> None:
 def main() -> None:
     """Hidden from all others inside, do what the arguments say."""
     _control(_DUMPABLE, 0)
-    verb, rest = sys.argv[1], sys.argv[2:]
-    if verb == "run":
+    if sys.argv[1] == "run":
         run()
-    elif verb == "first":
-        first(int(rest[0]), rest[1])
-    elif verb == "dial":
-        dial(int(rest[0]))
-    elif verb == "purge":
+    elif sys.argv[1] == "purge":
         purge()
 
 
