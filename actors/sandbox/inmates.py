@@ -3,8 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from actors.sandbox import cgroups
@@ -37,19 +37,17 @@ class Inmates:
         return False
 
     def _signal(self, number: signal.Signals, *, unless: tuple[str, ...] = ()) -> int:
-        """How many were told. The number of one that ended meanwhile may be somebody else's:
-        a descriptor is held while it is looked at."""
-        told = 0
-        for pid in self._candidates():
-            with suppress(OSError):
-                handle = os.pidfd_open(pid)
-                try:
-                    if self._inside(pid) and _state(pid) not in unless:
-                        signal.pidfd_send_signal(handle, number)
-                        told += 1
-                finally:
-                    os.close(handle)
-        return told
+        """How many were told, of those in another state than `unless`."""
+        return sum(self._told(pid, number, unless) for pid in self._candidates())
+
+    def _told(self, pid: int, number: signal.Signals, unless: tuple[str, ...]) -> bool:
+        """The number of one that ended meanwhile may be somebody else's: a descriptor is held
+        while it is looked at."""
+        with suppress(OSError), _held(pid) as handle:
+            if self._inside(pid) and _state(pid) not in unless:
+                signal.pidfd_send_signal(handle, number)
+                return True
+        return False
 
     def stop(self) -> None:
         """Nobody inside runs on return; blocking, a few milliseconds.
@@ -74,6 +72,15 @@ class Inmates:
     def end(self) -> None:
         """Kill whoever is left; those that no control group holds are in nobody's tree."""
         self._signal(signal.SIGKILL)
+
+
+@contextmanager
+def _held(pid: int) -> Generator[int]:
+    handle = os.pidfd_open(pid)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _state(pid: int) -> str:
