@@ -78,10 +78,10 @@ class RunRepository:
         wanted = [p for p in paths if p in there and is_test_path(p) is tests]
         return {path: await self.text(tree.commit, path) for path in wanted}
 
-    async def diff(self, base: TreeRef, tree: TreeRef) -> str:
+    async def diff(self, base: TreeRef, tree: TreeRef, *, max_bytes: int = DIFF_LIMIT) -> str:
         await self.hold(base)
         await self.hold(tree)
-        return await self._bare.diff(base.commit, tree.commit, max_bytes=DIFF_LIMIT)
+        return await self._bare.diff(base.commit, tree.commit, max_bytes=max_bytes)
 
     async def added_lines(self, base: TreeRef, tree: TreeRef) -> dict[str, dict[int, str]]:
         """Lines that the change adds: path -> line number -> text."""

@@ -105,15 +105,15 @@ async def show(
     """A run as a whole, or one part of it."""
     match part:
         case "evidence":
-            tell(as_json, "evidence", *await _evidence(journal, run_id))
+            tell(as_json, "evidence", await evidence_text(journal, run_id))
         case "sarif":
-            evidence = Evidence.model_validate_json((await _evidence(journal, run_id))[0])
+            evidence = Evidence.model_validate_json(await evidence_text(journal, run_id))
             reviews = [review for task in evidence.tasks for review in (task.review, task.audit)]
             found = [finding for review in reviews for finding in review.findings]
             made = sarif(found, commit=evidence.commit, version=build_id())
             tell(as_json, "sarif", json.dumps(made, indent=1), **made)
         case "diff":
-            text = await _diff(journal, settings, run_id)
+            text = await diff_text(journal, settings, run_id)
             tell(as_json, "diff", neutralise(text), diff=text)
         case "log":
             await _log(journal, run_id, as_json=as_json)
@@ -198,14 +198,24 @@ async def _asked(journal: Journal, run_id: RunId, gate: str, *, as_json: bool) -
     raise NotFoundError(f"run {run_id} does not wait at the {gate} gate", "see `manta show RUN`")
 
 
-async def _evidence(journal: Journal, run_id: RunId) -> tuple[str]:
+async def evidence_text(journal: Journal, run_id: RunId) -> str:
+    """The evidence bundle of a delivered run, JSON.
+
+    Raises:
+        NotFoundError: it has delivered nothing.
+    """
     delivery = await delivery_of(journal, run_id)
     if delivery is None or not delivery.branch:
         raise NotFoundError(f"run {run_id} has delivered nothing")
-    return ((await journal.get_blob(delivery.evidence)).decode(),)
+    return (await journal.get_blob(delivery.evidence)).decode()
 
 
-async def _diff(journal: Journal, settings: Settings, run_id: RunId) -> str:
+async def diff_text(journal: Journal, settings: Settings, run_id: RunId) -> str:
+    """The change that a run delivered.
+
+    Raises:
+        NotFoundError: it has delivered nothing.
+    """
     request = await request_of(journal, run_id)
     delivery = await delivery_of(journal, run_id)
     if delivery is None or not delivery.branch:

@@ -1,0 +1,1 @@
+"""The review page and the hall's HTTP API: one application over the store of runs."""

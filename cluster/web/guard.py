@@ -1,0 +1,119 @@
+"""The doorkeeper: every request passes it before anything else sees it, and every answer after."""
+
+from collections.abc import Iterable
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cluster.web.access import BEARER, Access
+from cluster.web.drawing import page
+
+API = "/api/"
+STATIC = "/static/"
+UNLOCKED = frozenset({"/enter", "/sign-in"})
+"""Where one shows the token."""
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+MAX_BODY = 2_000_000
+"""Bytes of a request."""
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    # Not `no-referrer`: browsers then send `Origin: null` with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Guard:
+    """ASGI middleware: host, origin, size, token or session; and headers on all answers."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                is_static = scope["path"].startswith(STATIC)
+                headers["Cache-Control"] = "no-cache" if is_static else "no-store"
+            await send(message)
+
+        headers = _headers(scope["headers"])
+        refused = self._refused(scope, headers)
+        await (refused or self._app)(scope, receive, send_safely)
+
+    def _refused(self, scope: Scope, headers: dict[str, str]) -> Response | None:
+        """Why the request goes no further; else its session is noted in the scope."""
+        path, is_safe = scope["path"], scope["method"] in SAFE_METHODS
+        if not self._access.is_ours(headers.get("host", "")):
+            return _told(path, 403, "this is not a name of ours", "use --url to add one")
+        if not is_safe and (trouble := self._unsafe(path, headers)):
+            return trouble
+        session = self._session(headers)
+        scope.setdefault("state", {})["session"] = session
+        if path.startswith(STATIC) or path in UNLOCKED:
+            return None
+        if not session:
+            return _unknown(path)
+        if not is_safe and path.startswith(API) and session != BEARER:
+            what = "the API changes things only for whoever brings the token"
+            return _told(path, 403, what, "send it as `Authorization: Bearer TOKEN`")
+        return None
+
+    def _unsafe(self, path: str, headers: dict[str, str]) -> Response | None:
+        if not self._access.is_same_origin(headers):
+            return _told(path, 403, "this request comes from another site", "use our own page")
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdigit():
+            return _told(path, 411, "the request does not say how long it is", "send its length")
+        if int(length) > MAX_BODY:
+            return _told(path, 413, f"a request has at most {MAX_BODY} bytes", "send less")
+        return None
+
+    def _session(self, headers: dict[str, str]) -> str:
+        """Whose request it is; nothing for a stranger's."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme:
+            return BEARER if scheme.lower() == "bearer" and self._access.knows(token) else ""
+        kept = _cookie(headers.get("cookie", ""), self._access.cookie)
+        return kept if self._access.is_session(kept) else ""
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+
+
+def _cookie(header: str, name: str) -> str:
+    try:
+        found = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def _unknown(path: str) -> Response:
+    if path.startswith(API):
+        what, fix = "the token is missing or wrong", "send `Authorization: Bearer TOKEN`"
+        return JSONResponse({"what": what, "fix": fix}, 401, {"WWW-Authenticate": "Bearer"})
+    return page("sign_in.html", status=401)
+
+
+def _told(path: str, status: int, what: str, fix: str) -> Response:
+    if path.startswith(API):
+        return JSONResponse({"what": what, "fix": fix}, status)
+    return page("message.html", status=status, what=what, fix=fix)
