@@ -182,11 +182,12 @@ def _without_shadows(found: Sequence[Symbol]) -> list[Symbol]:
 
 
 def chosen(found: Sequence[Symbol], name: str, near: Sequence[str], where: str) -> Symbol:
-    """The one that is meant.
+    """The one that is meant: what is made to be used elsewhere comes before local variables.
 
     Raises:
         NoAnswerError: there is none, and which are like it; or there are several, and which.
     """
+    found = [symbol for symbol in found if symbol.kind != "variable"] or found
     if len(found) == 1:
         return found[0]
     if not found:
