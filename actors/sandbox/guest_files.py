@@ -92,19 +92,22 @@ def entries(head: Head, blob: bytes) -> Answer:
     waiting = [(top, "" if start in ("", ".") else f"{start}/", head["depth"])]
     while waiting and len(found) < head["limit"]:
         place, prefix, depth = waiting.pop()
-        for name in _names(place):
-            with contextlib.suppress(FileNotFoundError):
-                status = (place / name).lstat()
-                found.append(described(prefix + name, status))
-                if stat.S_ISDIR(status.st_mode) and depth > 1:
-                    waiting.append((place / name, f"{prefix}{name}/", depth - 1))
+        rows = _rows(place, prefix)
+        found += rows
+        if depth > 1:
+            below = [Path(str(row[0])) for row in rows if row[1] == "directory"]
+            waiting += [(place / path.name, f"{path}/", depth - 1) for path in below]
     return {"found": sorted(found[: head["limit"]])}, b""
 
 
-def _names(place: Path) -> list[str]:
+def _rows(place: Path, prefix: str) -> list[Entry]:
+    """A directory's entries; none where it cannot be read."""
+    rows: list[Entry] = []
     with contextlib.suppress(OSError):
-        return sorted(each.name for each in os.scandir(place))
-    return []
+        for name in sorted(each.name for each in os.scandir(place)):
+            with contextlib.suppress(FileNotFoundError):
+                rows.append(described(prefix + name, (place / name).lstat()))
+    return rows
 
 
 def remove(head: Head, blob: bytes) -> Answer:

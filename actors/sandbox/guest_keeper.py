@@ -311,9 +311,9 @@ def oom_kills() -> int:
     """How many processes the kernel killed here for want of memory."""
     for place in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
         with contextlib.suppress(OSError):
-            for line in Path(place).read_text().splitlines():
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
+            lines = Path(place).read_text().splitlines()
+            counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
+            return sum(counts)
     return 0
 
 
