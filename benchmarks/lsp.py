@@ -205,9 +205,10 @@ first turn). Times of several calls are of the search alone: not of the reading 
 nor of the model's turn between them. Without answer: several symbols bear the name, and the answer
 lists them.
 
-For a definition, a well-aimed grep and forty lines cost about as many bytes, and two turns instead
-of one; grep for the bare word and a page of the file cost twenty times as many. For references,
-the language server says a third to a half of what grep says, and nothing that is wrong.
+For a definition, a well-aimed grep and forty lines cost as many bytes or twice as many, and two
+turns instead of one; grep for the bare word and a page of the file cost nine to twenty times as
+many. For references, the language server says a fifth to a half of what grep says, and no line of
+another symbol; what Python decides only while it runs, it cannot see.
 """
 
 
