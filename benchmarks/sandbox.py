@@ -58,7 +58,8 @@ def started(*argv: str) -> Run:
 
 def in_sandbox(sandbox: Sandbox) -> Run:
     async def run() -> None:
-        assert (await sandbox.exec(["/usr/bin/true"], timeout_s=60)).ok
+        result = await sandbox.exec(["/usr/bin/true"], timeout_s=60)
+        assert result.ok, (sandbox.ref.level, result)
 
     return run
 
