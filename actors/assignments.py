@@ -47,6 +47,10 @@ class CodeJob(Frozen):
     """Titles of the tasks that do the rest of the request."""
     candidate: int = 1
     """Which of several competing coders this is for; each has a workspace of its own."""
+    apart: bool = False
+    """The test and the code are written by different coders, each in a workspace of its own."""
+    first_tests: bool = False
+    """The repository has no tests; a task that changes no behaviour may add the first ones."""
 
     @property
     def writes_code(self) -> bool:

@@ -32,7 +32,8 @@ class Written(Frozen):
 
 
 class Coder(Player):
-    """Owns one workspace per task; the test and the code of a task are written in the same one."""
+    """Owns one workspace per task, in which its test and its code are written; two where the run
+    wants them apart."""
 
     role = "coder"
 
@@ -45,16 +46,17 @@ class Coder(Player):
 
         For a task that changes no behaviour: one that keeps everything passing.
         """
-        phase = CODE_PHASE if job.task.changes_behaviour else UPKEEP_PHASE
-        return await self._write(job, grant, phase)
+        upkeep = FIRST_TESTS_PHASE if job.first_tests else UPKEEP_PHASE
+        return await self._write(job, grant, CODE_PHASE if job.task.changes_behaviour else upkeep)
 
     async def _write(self, job: CodeJob, grant: StepGrant, phase: str) -> Handed:
         hands = self.hands
         upstream = job.upstream.bundles if job.upstream else ()
         start = TreeRef(commit=job.tree.commit, bundles=(*upstream, *job.tree.bundles))
         rival = {"candidate": str(job.candidate)} if job.candidate > 1 else {}
+        apart = {"part": "test"} if job.apart and phase is TEST_PHASE else {}
         sandbox = await hands.workspace(
-            grant, start, base=None, task=job.task.id, role=self.role, **rival
+            grant, start, base=None, task=job.task.id, role=self.role, **rival, **apart
         )
         conflicts = await merge_upstream(sandbox, job.upstream) if job.upstream else ()
         text = task_text(job, phase, conflicts)
@@ -109,6 +111,16 @@ It changes no behaviour (documentation, names, structure), so no test is written
 - Whoever calls this code must notice nothing. Where you find that behaviour has to change after
   all, say so in the notes and leave it.
 - Run the whole suite before you call `finish`: everything that passed before must still pass."""
+
+FIRST_TESTS_PHASE = """# Your part: the whole task
+
+It changes no behaviour, and the repository has no tests yet. You may add the first ones: they pin
+what the code does today.
+
+- Put them where the test command collects them, and change no code unless the task asks for it.
+  Settings of the test runner (conftest.py and the like) stay out: keep fixtures in the test files.
+- Each new test must run and pass, and would fail if what it pins were broken.
+- Run the whole suite before you call `finish`."""
 
 MERGING = """# Other work was merged meanwhile
 

@@ -6,7 +6,6 @@ a slot's number holds the slot, so that no slot can be leased twice.
 """
 
 import asyncio
-import heapq
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
@@ -51,14 +50,14 @@ class Pool(Generic[W]):
         return sum(slot // self._slots in self._workers for slot in self._free)
 
     @asynccontextmanager
-    async def lease(self) -> AsyncGenerator[W, None]:
-        """A worker for the time of the block.
+    async def lease(self, *, besides: object = None) -> AsyncGenerator[W, None]:
+        """A worker for the time of the block; another than `besides` where the pool has one free.
 
         Raises:
             WorkerLostError: from the block, or because the pool is closed.
         """
         async with self._permits:
-            slot = heapq.heappop(self._free)
+            slot = self._take(besides)
             place = slot // self._slots
             try:
                 yield await self._worker(place)
@@ -66,7 +65,7 @@ class Pool(Generic[W]):
                 await self._drop(place)
                 raise
             finally:
-                heapq.heappush(self._free, slot)
+                self._free.append(slot)
 
     async def release_idle(self) -> int:
         """End the workers all of whose slots are free; returns how many."""
@@ -81,6 +80,21 @@ class Pool(Generic[W]):
         self._closed = True
         for place in list(self._workers):
             await self._drop(place)
+
+    def _take(self, besides: object) -> int:
+        """The lowest free slot that is not of this worker; the lowest one if all are."""
+        others = (slot for slot in self._free if not self._is_at(slot // self._slots, besides))
+        slot = min(others, default=None)
+        slot = min(self._free) if slot is None else slot
+        self._free.remove(slot)
+        return slot
+
+    def _is_at(self, place: int, worker: object) -> bool:
+        """Whether this very worker is at that place."""
+        made = self._workers.get(place)
+        if made is None or not made.done() or made.cancelled() or made.exception():
+            return False
+        return made.result() is worker
 
     async def _worker(self, place: int) -> W:
         if self._closed:

@@ -8,13 +8,14 @@ from actors.assignments import Brief, ChallengeJob, CodeJob, ExamineJob, Handed,
 from actors.evidence import evidence_of, lesson_of, summary_of
 from actors.guidance import nested_guidance, readable
 from actors.memory.feeding import BUDGET_S, Snapshot, feed
-from actors.ports import MemoryPort, Pools
+from actors.ports import CoderPort, MemoryPort, Pools
 from actors.questions import against_deletions, asks
 from actors.run_repository import RunRepository
 from actors.runners.affected import affected
 from actors.tools.text import neutralise
 from orchestration.errors import MantaError, NotFoundError
 from orchestration.gates import already_failing, file_of
+from orchestration.ids import TaskId
 from orchestration.messages import (
     Assigned,
     CodeTask,
@@ -78,6 +79,8 @@ class Team:
         self._merging = asyncio.Lock()
         self._reports: dict[str, TestReport] = {}
         self._testing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._testers: dict[TaskId, CoderPort] = {}
+        """Who wrote a task's test, where somebody else is to write its code."""
 
     # --- planning ------------------------------------------------------------------------------
 
@@ -109,8 +112,11 @@ class Team:
             files=await self.repository.present(work.base, work.task.files, tests=True),
             builds_on=work.builds_on,
             others=work.others,
+            apart=self.request.independent_tests,
         )
         async with self.pools.coders.lease() as coder:
+            if job.apart:
+                self._testers[work.task.id] = coder
             handed = await coder.write_test(job, ctx.grant)
         return await self._patch(work, work.base, handed)
 
@@ -132,10 +138,19 @@ class Team:
             builds_on=work.builds_on,
             others=work.others,
             candidate=work.candidate,
+            apart=self.request.independent_tests,
+            first_tests=await self._lacks_tests(work, ctx),
         )
-        async with self.pools.coders.lease() as coder:
+        async with self.pools.coders.lease(besides=self._testers.get(work.task.id)) as coder:
             handed = await coder.write_code(job, ctx.grant)
         return await self._patch(work, start, handed, upstream)
+
+    async def _lacks_tests(self, work: Work, ctx: StepContext) -> bool:
+        """Whether the task may add the first tests of a repository that has none."""
+        if work.task.changes_behaviour:
+            return False
+        before = await self.verify(work.base, ctx)
+        return not before.cases and not before.problem
 
     async def verify(self, tree: TreeRef, ctx: StepContext, /) -> TestReport:
         flaky = (await self._tested(self.request.base, ctx)).flaky

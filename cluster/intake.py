@@ -142,6 +142,8 @@ async def take_in(
         limits=settings.limits,
         budget=settings.budget,
         policy=settings.policy(),
+        independent_tests=settings.independent_tests,
+        deliver=settings.deliver,
         workflow=settings.workflow,
     )
     return request, source

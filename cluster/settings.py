@@ -25,7 +25,7 @@ from actors.sandbox.egress import AllowList
 from actors.sandbox.opening import WITH_IMAGES
 from actors.sandbox.protocol import Level, Suspended
 from orchestration.approval import ApprovalPolicy, Gate, Rule, tool_rule
-from orchestration.messages import Budget, Frozen, Limits, Preparation
+from orchestration.messages import Budget, DeliverAs, Frozen, Limits, Preparation
 
 ENV_PREFIX = "MANTA_"
 ENV_NESTED = "__"
@@ -150,6 +150,11 @@ class Settings(BaseSettings):
     """Gates that wait for a person."""
     allow: Annotated[tuple[Gate, ...], NoDecode, _words(",")] = ()
     """Gates that do not, though they would: tests, deletions."""
+    deliver: DeliverAs = "branch"
+    """What a run becomes: a new branch, a patch file, or a pull request on the origin remote,
+    opened by `gh`. Never set by a repository."""
+    independent_tests: bool = False
+    """Whether a task's test is written by another coder than its code, in another workspace."""
     workflow: str = ""
     """A delivery of one's own, MODULE:FUNCTION; "" for Manta's. Never set by a repository."""
     test_command: str | None = Field(default=None, min_length=1)

@@ -85,13 +85,19 @@ def keep_gate(base_report: TestReport, report: TestReport) -> Verdict:
 
 
 def upkeep_gate(patch: Patch, base_report: TestReport, report: TestReport) -> Verdict:
-    """Whether a patch that is to change no behaviour leaves the tests alone, and all passing."""
+    """Whether a patch that is to change no behaviour leaves the tests alone, and all passing.
+
+    Where there are no tests yet it may add the first ones; those must run and pass.
+    """
+    are_first = not base_report.cases
     reasons = [] if patch.changes else ["The patch is empty: change what the task asks for."]
     for change in patch.changes:
         if _steers_runner(change) or change.path in patch.settings_changed:
             reasons.append(f"{change.path} decides how tests run and was changed; restore it.")
-        elif is_test_path(change.path):
+        elif is_test_path(change.path) and not (are_first and change.status == "A"):
             reasons.append(f"{change.path} is a test file; this task must do without changing any.")
+        elif is_test_path(change.path) and not report.with_outcome(Outcome.PASSED):
+            reasons.append(f"{change.path} was added, and no test ran and passed.")
     return _verdict([*reasons, *keep_gate(base_report, report).reasons])
 
 

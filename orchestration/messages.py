@@ -71,6 +71,10 @@ class Budget(Frozen):
         return self != Budget()
 
 
+DeliverAs = Literal["branch", "patch", "pr"]
+"""A new branch in the repository it came from, a patch file, or a pull request."""
+
+
 class Preparation(Frozen):
     """How a repository's workspaces are made ready, once per run. Never set by a repository."""
 
@@ -105,6 +109,10 @@ class FeatureRequest(Frozen):
     limits: Limits = Limits()
     budget: Budget = Budget()
     policy: ApprovalPolicy = ApprovalPolicy()
+    independent_tests: bool = False
+    """Whether a task's test is written by another coder than its code, in another workspace."""
+    deliver: DeliverAs = "branch"
+    """What becomes of the result at the door that follows the run."""
     workflow: str = ""
     """The workflow to play, as `module:function`; "" for the delivery of `delivery.py`."""
 

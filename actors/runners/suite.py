@@ -87,8 +87,14 @@ async def detect(paths: Collection[str], read: Read) -> TestRunner:
         return CommandRunner("make test")
     raise UsageError(
         "the repository has no tests that we recognise, and no test command was given",
-        "name one with --test-command, or add a first test (for pytest: tests/test_first.py)",
+        "name the command that runs them with --test-command, or let a run add the first one: "
+        f'manta run "Add a first test" --test-command "{_beginning(paths)}"',
     )
+
+
+def _beginning(paths: Collection[str]) -> str:
+    """The test command that a project without tests most likely begins with."""
+    return "node --test" if "package.json" in paths else "python -m pytest"
 
 
 def _known(command: str) -> TestRunner | None:

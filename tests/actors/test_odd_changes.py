@@ -174,7 +174,8 @@ async def test_a_suite_that_needs_the_network_fails_for_a_reason_that_is_named(
 async def test_no_tests_at_all_names_the_fix(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no tests that we recognise") as caught:
         await suite(tmp_path, {"a.py": "x = 1\n"})
-    assert "add a first test" in caught.value.fix
+    command = 'manta run "Add a first test" --test-command "python -m pytest"'
+    assert command in caught.value.fix
 
 
 async def bench_at(place: Path) -> Bench:

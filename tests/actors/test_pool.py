@@ -158,3 +158,21 @@ def test_no_slot_is_leased_twice_whatever_happens(
         assert sorted(yard.made) == sorted(yard.ended)
 
     asyncio.run(story())
+
+
+async def test_another_worker_than_the_named_one_is_given_where_one_is_free() -> None:
+    pool = Pool(Yard().make, Yard().end, limit=2, slots=2)
+    async with pool.lease() as first:
+        pass
+    async with pool.lease(besides=first) as second:
+        assert second != first
+        async with pool.lease(besides=first) as again:
+            assert again == second
+
+
+async def test_the_named_worker_is_given_where_there_is_no_other() -> None:
+    pool = Pool(Yard().make, Yard().end, limit=1)
+    async with pool.lease() as first:
+        pass
+    async with pool.lease(besides=first) as again:
+        assert again == first
