@@ -20,6 +20,7 @@ COMMANDS = {
     "memory": "cluster.commands.memory:memory",
     "up": "cluster.commands.machine:up",
     "down": "cluster.commands.machine:down",
+    "web": "cluster.commands.web:web",
     "doctor": "cluster.commands.machine:doctor",
     "tools": "cluster.commands.tools:tools",
     "lsp": "actors.lsp.command:lsp",

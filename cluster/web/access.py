@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import InfrastructureError
 
-TOKEN_FILE = "web-token"
+TOKEN_FILE = "web-token"  # noqa: S105 - a file's name
 SESSION_S = 7 * 24 * 3600.0
 BEARER = "bearer"
 """Stands for the session of whoever brings the token itself."""

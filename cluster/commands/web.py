@@ -1,0 +1,93 @@
+"""The door that people open in a browser: web."""
+
+import asyncio
+import getpass
+import socket
+import webbrowser
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import uvicorn
+
+from cluster.app import open_store
+from cluster.local_cluster import cluster_status
+from cluster.options import common, door, say, settings_from, tell
+from cluster.settings import Settings
+from cluster.web.access import LOOPBACK_NAMES, Access, is_loopback, token_of
+from cluster.web.application import application
+from cluster.web.hall import Hall
+from cluster.web.store import SharedStore
+from orchestration.errors import InfrastructureError, UsageError
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--url", help="What people call it, where a proxy stands before it: https://...")
+@click.option("--open", "opened", is_flag=True, help="Open it in a browser.")
+@common
+@door
+async def web(host: str, port: int, url: str | None, opened: bool, **options: Any) -> int:
+    """Serve the review page and the HTTP API until interrupted."""
+    settings = settings_from(options)
+    access = Access(await asyncio.to_thread(token_of, settings.state_dir), *_reach(host, url))
+    listener = await asyncio.to_thread(_listen, host, port)
+    if not is_loopback(host):
+        say(f"warning: {host} can be reached from other machines, and this is plain HTTP:")
+        say("  put a proxy with TLS before it, and name its address by --url")
+    named = f"[{host}]" if ":" in host else host
+    address = url.rstrip("/") if url else f"http://{named}:{listener.getsockname()[1]}"
+    enter = f"{address}/enter?token={access.token}"
+    tell(options["as_json"], "web", enter, url=address, enter=enter, token=access.token)
+    if opened:
+        await asyncio.to_thread(webbrowser.open, enter)
+    await _serve(Hall(settings, _store(settings), access, person=_person()), listener)
+    return 0
+
+
+def _reach(host: str, url: str | None) -> tuple[frozenset[str], bool]:
+    """Names that we are called by, and whether any address in numbers is ours."""
+    called = urlsplit(url).hostname if url else None
+    if url and (called is None or urlsplit(url).scheme not in {"http", "https"}):
+        raise UsageError(f"--url {url!r} is no address of a web page", "such as https://host.name")
+    return LOOPBACK_NAMES | {host} | ({called} if called else set()), not is_loopback(host)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InfrastructureError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}",
+            "name another --port, or leave it out for a free one",
+        ) from error
+
+
+def _store(settings: Settings) -> SharedStore:
+    """The store as `manta runs` opens it, given back between requests where it is locked."""
+
+    def is_shared() -> bool:
+        return bool(settings.address or settings.store_url or cluster_status(settings.state_dir))
+
+    return SharedStore(lambda: open_store(settings), is_shared)
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except OSError:
+        return "somebody"
+
+
+async def _serve(hall: Hall, listener: socket.socket) -> None:
+    """Until SIGINT or SIGTERM; streams that are open then get two seconds."""
+    config = uvicorn.Config(
+        application(hall),
+        log_level="warning",
+        access_log=False,  # addresses may carry the token once
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    await uvicorn.Server(config).serve(sockets=[listener])

@@ -1,0 +1,100 @@
+"""The application: routes, what errors become, and the doorkeeper around all."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from cluster.web import api, changes, entering, pages
+from cluster.web.drawing import HERE, page
+from cluster.web.entering import ForeignFormError
+from cluster.web.guard import API, Guard
+from cluster.web.hall import Hall
+from orchestration.errors import (
+    ConflictError,
+    InfrastructureError,
+    MantaError,
+    NotFoundError,
+    RunOwnedError,
+    UsageError,
+)
+
+_STATUS: tuple[tuple[type[MantaError], int], ...] = (
+    (NotFoundError, 404),
+    (ForeignFormError, 403),
+    (UsageError, 422),
+    (ConflictError, 409),
+    (RunOwnedError, 409),
+    (InfrastructureError, 503),
+)
+"""The first that fits; 500 for what is left."""
+
+
+def application(hall: Hall) -> ASGIApp:
+    """Review page and API over a hall's store."""
+    app = FastAPI(
+        title="Manta",
+        version="1",
+        description="Runs of an autonomous coding team: watch, review, decide, fetch.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{API}v1/openapi.json",
+        lifespan=_lifespan,
+    )
+    app.state.hall = hall
+    for router in (api.router, entering.router, pages.router, changes.router):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    app.add_exception_handler(MantaError, _of_ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Exception, _broken)
+    return Guard(app, hall.access)
+
+
+def status_of(error: MantaError) -> int:
+    """The HTTP status that says what an error says."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    yield
+    await app.state.hall.store.close()
+
+
+def _told(request: Request, status: int, what: str, fix: str) -> Response:
+    if request.url.path.startswith(API):
+        return JSONResponse({"what": what, "fix": fix}, status)
+    return page("message.html", status=status, what=what, fix=fix)
+
+
+async def _of_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MantaError), "registered for it"
+    return _told(request, status_of(error), error.what, error.fix)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError), "registered for it"
+    wrong = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()[:5]]
+    what = f"the request does not fit: {'; '.join(wrong)}"
+    return _told(request, 422, what.encode(errors="replace").decode(), "correct it and send again")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "registered for it"
+    fix = f"the API is described by {API}v1/openapi.json"
+    response = _told(request, error.status_code, f"{request.url.path}: {error.detail}", fix)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    what = f"something broke here ({type(error).__name__})"
+    return _told(request, 500, what, "see what `manta web` printed, and report it")

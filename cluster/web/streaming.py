@@ -1,0 +1,59 @@
+"""A run's events as server-sent events. Their ids are journal numbers, so a stream resumes."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+from dataclasses import asdict
+
+from starlette.responses import StreamingResponse
+
+from cluster.follow import events
+from cluster.web.forms import EventItem
+from cluster.web.hall import Hall
+from orchestration.errors import MantaError
+from orchestration.events import Event
+from orchestration.ids import RunId
+from orchestration.workflow.journal import Journal
+
+RETRY_MS = 4_000
+"""After which a browser looks again at a run that nobody drives for now."""
+
+
+def item(event: Event) -> EventItem:
+    """An event for programs."""
+    return EventItem.model_validate(
+        {name: value for name, value in asdict(event).items() if name != "run_id"}
+        | {"usage": event.usage}
+    )
+
+
+def stream(hall: Hall, run_id: RunId, after: int) -> StreamingResponse:
+    """Events after a number, until nobody drives the run; `end` when it has ended for good."""
+    return StreamingResponse(
+        _lines(hall, run_id, after),
+        media_type="text/event-stream",
+        headers={"X-Accel-Buffering": "no"},
+    )
+
+
+async def _lines(hall: Hall, run_id: RunId, after: int) -> AsyncGenerator[str]:
+    yield f"retry: {RETRY_MS}\n\n"
+    try:
+        async with hall.store.use() as journal:
+            async for line in _told(journal, run_id, after):
+                yield line
+    except MantaError as error:
+        yield _message("trouble", {"what": error.what, "fix": error.fix})
+
+
+async def _told(journal: Journal, run_id: RunId, after: int) -> AsyncIterable[str]:
+    async with aclosing(events(journal, run_id, after=after)) as happened:
+        async for event in happened:
+            yield f"id: {event.seq}\ndata: {item(event).model_dump_json()}\n\n"
+    status = (await journal.info(run_id)).status
+    if status.ended:
+        yield _message("end", {"status": status.value})
+
+
+def _message(kind: str, data: dict[str, str]) -> str:
+    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
