@@ -67,7 +67,7 @@ class Guest:
         self._done: list[str] = []
 
     def forget(self, command: str) -> None:
-        """Its keeper may go; told with the next call."""
+        """End it if it still runs, and let its keeper go: told with the next call."""
         self._done.append(command)
 
     async def ask(

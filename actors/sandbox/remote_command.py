@@ -7,6 +7,7 @@ when an answer is lost, and a deadline of our own for the day on which nobody an
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 
 from actors.sandbox.command_line import argv_of
 from actors.sandbox.guest_call import CommandGoneError, Guest
@@ -129,12 +130,11 @@ class RemoteCommand:
         return _result(end, bytes(output[:out_size]), bytes(output[out_size:]))
 
     async def _stopped(self, guest: Guest) -> None:
-        """Dead, or never to be started; its own deadline ends it if we cannot."""
-        try:
+        """Dead, or never to be started. If we cannot get through (it may stand still), our next
+        word that does ends it, or else its own deadline."""
+        with suppress(SandboxError, TimeoutError):
             async with asyncio.timeout(LATE_S):
                 await guest.ask("kill", id=self.id)
-        except (SandboxError, TimeoutError):
-            return
         guest.forget(self.id)
 
 

@@ -18,6 +18,7 @@ from tests.contracts.sandbox import (
 )
 from tests.contracts.sandbox_commands import BackgroundContract, CommandContract
 from tests.contracts.sandbox_git import GitContract
+from tests.contracts.sandbox_pause import PauseContract
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +44,9 @@ class TestDaytonaProvider(ProviderContract): ...
 
 
 class TestDaytonaFiles(FileContract): ...
+
+
+class TestDaytonaPauses(PauseContract): ...
 
 
 class TestDaytonaTrees(TreeContract): ...
