@@ -56,6 +56,11 @@ running = chained(
         help="allow, ask or deny TOOL [PATTERN], such as 'ask run *curl*'. Several times.",
     ),
     click.option("--sandbox", help="local, container, e2b, daytona, or none: a bare process."),
+    click.option(
+        "--deliver",
+        type=click.Choice(["branch", "patch", "pr"]),
+        help="A new branch (default), a patch file, or a pull request on origin, by gh.",
+    ),
     click.option("--workflow", help="A delivery of your own, MODULE:FUNCTION."),
     click.option("--test-command", help="Overrides the detected test runner."),
     click.option("--setup", help="Makes workspaces ready, once per run, such as `npm ci`."),
@@ -68,7 +73,7 @@ running = chained(
 )
 SETTING_FLAGS = (
     *("address", "model", "api_base", "approve", "sandbox", "workflow", "test_command"),
-    *("setup", "setup_egress", "allow", "trust_mcp", "lsp"),
+    *("setup", "setup_egress", "allow", "trust_mcp", "lsp", "deliver"),
 )
 
 

@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from actors.evidence import Evidence
@@ -29,17 +28,14 @@ from orchestration.workflow.journal import Journal, RunInfo, RunStatus
 from orchestration.workflow.outcome import OpenSuspension, open_suspensions, outcome_of
 
 
-def delivered(delivery: Delivery | None, home: Path | None) -> str:
-    """The last words of a run that went well."""
+def delivered(delivery: Delivery | None, where: str = "") -> str:
+    """The last words of a run that went well; `where` says what became of it, if anything did."""
     if delivery is None:
         return ""
     if not delivery.branch:
         return neutralise(delivery.summary)
     lines = [neutralise(delivery.summary), ""]
-    if home:
-        lines.append(f"Branch {delivery.branch} is in {home}.")
-    else:
-        lines.append(f"Fetch it with `manta fetch {delivery.run_id} --repo PATH`.")
+    lines.append(where or f"Fetch it with `manta fetch {delivery.run_id} --repo PATH`.")
     lines.append(f"Evidence: `manta show {delivery.run_id} --evidence`.")
     return "\n".join(lines)
 
@@ -180,7 +176,7 @@ async def _overview(journal: Journal, run_id: RunId, *, as_json: bool) -> None:
             as_json, "error", f"\n{error.what}\n  fix: {error.fix}", what=error.what, fix=error.fix
         )
     if delivery := await delivery_of(journal, run_id):
-        tell(as_json, "delivered", f"\n{delivered(delivery, None)}", **facts(delivery))
+        tell(as_json, "delivered", f"\n{delivered(delivery)}", **facts(delivery))
 
 
 def _tell_question(asked: OpenSuspension, *, as_json: bool) -> None:

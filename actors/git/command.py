@@ -20,6 +20,9 @@ from orchestration.errors import GitError
 MIN_VERSION = (2, 38)
 """The first with `merge-tree --write-tree`."""
 
+BESIDE_S = 120.0
+BESIDE_OUTPUT = 1_000_000
+
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -110,11 +113,24 @@ class Git:
             raise GitError("git is not installed", "install git 2.38 or newer") from error
         if self.memory:
             _limit_memory(process.pid, self.memory)
-        answer = await _converse(process, stdin, timeout_s, max_output, args[0])
+        answer = await _converse(process, stdin, timeout_s, max_output, f"git {args[0]}")
         if answer.code not in ok:
             last = answer.err or f"exit code {answer.code}"
             raise GitError(f"git {args[0]} failed: {last}")
         return answer
+
+
+async def run_beside(
+    argv: Sequence[str], directory: Path, env: Mapping[str, str], *, stdin: bytes = b""
+) -> Answer:
+    """Run a program that uses git itself, such as gh, whatever its exit code.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+        GitError: it took too long.
+    """
+    process = await _start(argv, directory, env)
+    return await _converse(process, stdin, BESIDE_S, BESIDE_OUTPUT, " ".join(argv[:2]))
 
 
 async def _start(
@@ -142,7 +158,7 @@ async def _start(
 
 
 async def _converse(
-    process: asyncio.subprocess.Process, stdin: bytes, timeout_s: float, max_output: int, verb: str
+    process: asyncio.subprocess.Process, stdin: bytes, timeout_s: float, max_output: int, name: str
 ) -> Answer:
     """Feed and read to the end. The whole process group is dead when this returns or raises."""
     assert process.stdin
@@ -155,13 +171,13 @@ async def _converse(
             err = tasks.create_task(_read_tail(process.stderr, 4000))
             code = await process.wait()
     except TimeoutError as error:
-        raise GitError(f"git {verb} took longer than {timeout_s:.0f} s") from error
+        raise GitError(f"{name} took longer than {timeout_s:.0f} s") from error
     finally:
         if process.returncode is None:
             _kill(process)
             await asyncio.shield(process.wait())
     if len(out.result()) > max_output:
-        raise GitError(f"git {verb} printed more than {max_output} bytes")
+        raise GitError(f"{name} printed more than {max_output} bytes")
     return Answer(code, out.result(), redact(err.result().decode(errors="replace")))
 
 

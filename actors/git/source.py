@@ -110,10 +110,7 @@ async def annotate(path: Path, commit: str, text: bytes) -> None:
 
 async def annotation(path_or_url: str, commit: str) -> bytes:
     """The text that `annotate` kept with a commit; empty where there is none."""
-    if not _URL.match(path_or_url):
-        path = await asyncio.to_thread(lambda: Path(path_or_url).expanduser().absolute())
-        return await _note(await _open(path), commit)
-    async with _clone(path_or_url) as git:
+    async with opened(path_or_url) as git:
         return await _note(git, commit)
 
 
@@ -208,13 +205,29 @@ async def _is_dirty(git: Git) -> bool:
     return bool(answer.out)
 
 
+def personal() -> dict[str, str]:
+    """An environment in which git reaches what the person can reach, with their credentials."""
+    env = {name: value for name, value in NEUTRAL.items() if not name.startswith("GIT_CONFIG_")}
+    env |= {name: value for name, value in os.environ.items() if _PERSONAL.fullmatch(name)}
+    return env | {"GIT_ALLOW_PROTOCOL": ":".join(sorted(_SCHEMES))}
+
+
+@asynccontextmanager
+async def opened(path_or_url: str) -> AsyncGenerator[Git]:
+    """The person's repository, or a clone of a URL that is gone afterwards."""
+    if _URL.match(path_or_url):
+        async with _clone(path_or_url) as git:
+            yield git
+    else:
+        path = await asyncio.to_thread(lambda: Path(path_or_url).expanduser().absolute())
+        yield await _open(path)
+
+
 @asynccontextmanager
 async def _clone(url: str) -> AsyncGenerator[Git]:
     """A bare clone in a temporary directory, made with the person's own credentials."""
     shown = re.sub(r"(?<=://)[^/@\s]+@", "", url)
-    env = {name: value for name, value in NEUTRAL.items() if not name.startswith("GIT_CONFIG_")}
-    env |= {name: value for name, value in os.environ.items() if _PERSONAL.fullmatch(name)}
-    env["GIT_ALLOW_PROTOCOL"] = ":".join(sorted(_SCHEMES))
+    env = personal()
     scratch = await asyncio.to_thread(tempfile.TemporaryDirectory, ignore_cleanup_errors=True)
     try:
         target = Path(scratch.name) / "clone"

@@ -8,10 +8,13 @@ import click
 
 from cluster import shown
 from cluster.app import open_store
-from cluster.follow import delivered, fetch
+from cluster.follow import fetch
+from cluster.handing import Finished, publish, write_patch
 from cluster.options import RUN_ID, common, door, settings_from, tell
 from orchestration.errors import UsageError
 from orchestration.ids import parse_run_id
+
+STDOUT = Path("-")
 
 
 @click.command()
@@ -48,24 +51,30 @@ async def show(run_id: str, part: str | None, **options: Any) -> int:
 @RUN_ID
 @click.option("--repo", default=".", show_default=True, help="Repository to make the branch in.")
 @click.option("--branch", help="Another name for the branch.")
+@click.option("--patch", type=click.Path(path_type=Path), help="A patch file instead; - prints it.")
+@click.option("--pr", is_flag=True, help="Also push it to origin and open a pull request, by gh.")
 @common
 @door
 async def fetch_branch(run_id: str, repo: str, branch: str | None, **options: Any) -> int:
     """Make a finished run's branch in a repository. Nothing else of it is touched."""
-    known = parse_run_id(run_id)
-    async with open_store(settings_from(options)) as journal:
-        delivery = await delivered(journal, known)
-        if delivery is None:
-            info = await journal.info(known)
-            raise UsageError(f"run {known} has delivered nothing: it is {info.status}")
-        if not delivery.branch:
-            raise UsageError(f"run {known} had nothing to do, so there is no branch")
-        name = branch or delivery.branch
-        await fetch(journal, delivery, await asyncio.to_thread(Path(repo).absolute), name)
-    tell(
-        options["as_json"],
-        "fetched",
-        f"branch {name} is at {delivery.tree.commit[:12]}",
-        branch=name,
-    )
+    known, settings, as_json = parse_run_id(run_id), settings_from(options), options["as_json"]
+    patch: Path | None = options["patch"]
+    if patch and options["pr"]:
+        raise UsageError("--patch and --pr are two ways to deliver", "give one of them")
+    async with open_store(settings) as journal:
+        finished = await Finished.of(journal, settings, known)
+        name = branch or finished.delivery.branch
+        if patch == STDOUT:
+            click.echo(await finished.patch(), nl=False)
+        elif patch:
+            await write_patch(finished, await asyncio.to_thread(patch.absolute))
+            tell(as_json, "fetched", f"the patch is in {patch}", patch=str(patch))
+        else:
+            place = await asyncio.to_thread(Path(repo).absolute)
+            await fetch(journal, finished.delivery, place, name)
+            commit = finished.delivery.tree.commit[:12]
+            tell(as_json, "fetched", f"branch {name} is at {commit}", branch=name)
+        if options["pr"]:
+            url = await publish(finished, repo, name)
+            tell(as_json, "published", f"the pull request is {url}", url=url)
     return 0

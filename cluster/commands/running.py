@@ -12,7 +12,8 @@ from cluster import shown
 from cluster.app import open_house, open_store
 from cluster.budgets import is_about_budget, parse_budget, raise_budget
 from cluster.demo.sample import demo_order
-from cluster.follow import bring_home, delivered, follow
+from cluster.follow import follow
+from cluster.handing import hand_over, require_able
 from cluster.intake import Order, take_in
 from cluster.options import RUN_ID, common, door, running, say, settings_from, tell
 from cluster.progress import open_sink
@@ -73,6 +74,7 @@ async def resume(run_id: str, take_over: bool, budget: str | None, **options: An
         if info.status is RunStatus.DONE:
             return await conclude(
                 house.journal,
+                settings,
                 known,
                 await outcome_of(house.journal, unplayed(), known),
                 as_json=options["as_json"],
@@ -82,7 +84,7 @@ async def resume(run_id: str, take_over: bool, budget: str | None, **options: An
         request = await request_of(house.journal, known)
         await house.resume(known, take_over=take_over)
         return await watch_to_end(
-            house.journal, request, as_json=options["as_json"], after=info.seq
+            house.journal, settings, request, as_json=options["as_json"], after=info.seq
         )
 
 
@@ -95,11 +97,12 @@ async def resume(run_id: str, take_over: bool, budget: str | None, **options: An
 async def fork(run_id: str, at: str, new_id: str | None, **options: Any) -> int:
     """Begin a new run with RUN's past up to STEP, and drive it from there. RUN stays as it is."""
     known, into = parse_run_id(run_id), parse_run_id(new_id) if new_id else None
-    async with open_house(settings_from(options)) as house:
+    settings = settings_from(options)
+    async with open_house(settings) as house:
         request = await house.fork(known, StepKey(at), into)
         human = f"{request.run_id} goes on from {at} of {known}."
         tell(options["as_json"], "forked", human, run_id=request.run_id, parent=known, at=at)
-        return await watch_to_end(house.journal, request, as_json=options["as_json"])
+        return await watch_to_end(house.journal, settings, request, as_json=options["as_json"])
 
 
 @click.command()
@@ -110,9 +113,12 @@ async def fork(run_id: str, at: str, new_id: str | None, **options: Any) -> int:
 async def watch(run_id: str, after: int, **options: Any) -> int:
     """Follow a run until it ends or waits for you."""
     known = parse_run_id(run_id)
-    async with open_store(settings_from(options)) as journal:
+    settings = settings_from(options)
+    async with open_store(settings) as journal:
         request = await request_of(journal, known)
-        return await watch_to_end(journal, request, as_json=options["as_json"], after=after)
+        return await watch_to_end(
+            journal, settings, request, as_json=options["as_json"], after=after
+        )
 
 
 async def play(order: Order, settings: Settings, *, as_json: bool) -> int:
@@ -122,14 +128,20 @@ async def play(order: Order, settings: Settings, *, as_json: bool) -> int:
     request, source = await take_in(order, settings, say)
     if source.is_dirty:
         say(f"note: uncommitted changes in {source.name} stay as they are, outside of this run")
+    await require_able(request.deliver, order.repository)
     async with open_house(settings) as house:
         await house.journal.put_blob(source.bundle)
         await house.start(request)
-        return await watch_to_end(house.journal, request, as_json=as_json)
+        return await watch_to_end(house.journal, settings, request, as_json=as_json)
 
 
 async def watch_to_end(
-    journal: Journal, request: FeatureRequest, *, as_json: bool, after: int = 0
+    journal: Journal,
+    settings: Settings,
+    request: FeatureRequest,
+    *,
+    as_json: bool,
+    after: int = 0,
 ) -> int:
     """Follow a run; a stopped door (SIGTERM, as of `ray job stop`) stores a cancel."""
     run_id = request.run_id
@@ -141,20 +153,18 @@ async def watch_to_end(
     )
     with open_sink(request, as_json=as_json) as sink:
         outcome = await follow(journal, run_id, sink, after=after)
-    return await conclude(journal, run_id, outcome, as_json=as_json)
+    return await conclude(journal, settings, run_id, outcome, as_json=as_json)
 
 
-async def conclude(journal: Journal, run_id: RunId, outcome: RunOutcome, *, as_json: bool) -> int:
-    """Say how a run ended, or what it waits for, and bring its branch home."""
+async def conclude(
+    journal: Journal, settings: Settings, run_id: RunId, outcome: RunOutcome, *, as_json: bool
+) -> int:
+    """Say how a run ended, or what it waits for, and hand over what it made."""
     if outcome.status is RunStatus.DONE:
-        home = await bring_home(journal, run_id)
-        delivery = home[0] if home else await delivered(journal, run_id)
-        tell(
-            as_json,
-            "delivered",
-            shown.delivered(delivery, home and home[1]),
-            **shown.facts(delivery),
-        )
+        made = await hand_over(journal, settings, run_id)
+        delivery = made.delivery
+        human = shown.delivered(delivery, made.where)
+        tell(as_json, "delivered", human, **shown.facts(delivery), address=made.address)
         return LimitError.exit_code if delivery and delivery.undone else 0
     if outcome.status is RunStatus.SUSPENDED:
         labels = [waiting.label for waiting in outcome.suspensions]

@@ -45,7 +45,12 @@ def test_a_repository_without_tests(shell: Door, tmp_path: Path) -> None:
     git(tmp_path, "add", "--all")
     git(tmp_path, "commit", "--quiet", "--message=first")
     told = refused(shell, "run", "Do it", "--repo", str(tmp_path), "--model", "openai/x")
-    assert "--test-command" in told
+    assert 'manta run "Add a first test" --test-command "python -m pytest"' in told
+
+
+def test_a_pull_request_from_a_repository_without_a_remote(shell: Door, wordkit: Path) -> None:
+    asked = ("run", "Do it", "--repo", str(wordkit), "--model", "openai/x", "--deliver", "pr")
+    assert "no remote called origin" in refused(shell, *asked)
 
 
 def test_an_unknown_ref(shell: Door, wordkit: Path) -> None:

@@ -1,0 +1,172 @@
+"""A branch on the origin remote, and a pull request for it, with the person's own access.
+
+Whatever is needed to log in (git's credentials, a token of `gh`) comes from the environment of
+this process and goes to git and `gh` alone. No hook of the repository runs.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from actors.git.command import Answer, Git, redact, run_beside
+from actors.git.records import oid
+from actors.git.source import personal
+from orchestration.errors import GitError, UsageError
+
+PUSH_S = 1800.0
+_ALSO_GH = re.compile(r"PATH|GH_\w+|GITHUB_(ENTERPRISE_)?TOKEN|XDG_\w+|DBUS_SESSION_BUS_ADDRESS")
+"""What `gh` needs besides: its configuration, its tokens, the way to the person's key ring."""
+_QUIET = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false"}
+_HOSTED = re.compile(
+    r"(?:(?:https|ssh|git)://(?:[^/@]*@)?|[\w.-]+@)(?P<host>[\w-]+(\.[\w-]+)+)(?::\d+)?[:/]/?"
+    r"(?P<name>[\w.-]+/[\w.-]+?)(?:\.git)?/?"
+)
+NOT_LOGGED_IN = 4
+"""Exit code of `gh` where it needs to be logged in."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """What is asked of whoever owns the remote."""
+
+    branch: str
+    into: str
+    """The branch that the work began on; where origin has none of that name, its default."""
+    title: str
+    body: str
+    """Markdown."""
+
+
+async def require_publishing(git: Git) -> None:
+    """Check, before any work is done or sent, that a pull request could be opened.
+
+    Raises:
+        UsageError: there is no remote called origin, or `gh` is missing or not logged in.
+    """
+    hosted = _HOSTED.fullmatch(await _origin(git))
+    host = ("--hostname", hosted["host"]) if hosted else ()
+    answer = await _gh(git, "auth", "status", *host)
+    if answer.code:
+        raise _refused(answer)
+
+
+async def push(git: Git, commit: str, branch: str) -> None:
+    """Make the branch on the origin remote, which has to lack it, or have it just so. Idempotent.
+
+    Raises:
+        UsageError: there is no remote called origin.
+        GitError: the remote refuses.
+    """
+    await _origin(git)
+    there = f"{oid(commit)}:refs/heads/{branch}"
+    options = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
+    try:
+        await _personal(git)("push", *options, "origin", there, timeout_s=PUSH_S)
+    except GitError as error:
+        raise GitError(
+            f"cannot push {branch} to origin: {error.what}",
+            f"check your access: git push --dry-run origin {commit[:12]}:refs/heads/{branch}",
+        ) from error
+
+
+async def open_pull_request(git: Git, asked: PullRequest) -> str:
+    """The address of an open pull request for a branch that was pushed, made if there is none.
+
+    Raises:
+        UsageError: `gh` is missing or not logged in.
+        GitError: the host refuses.
+    """
+    where = await _where(git)
+    head = ("--head", asked.branch)
+    query = ("--state", "open", "--limit", "1", "--json", "url", "--jq", ".[].url")
+    known = _url_of(await _asked(git, "pr", "list", *where, *head, *query))
+    if known:
+        return known
+    into = ("--base", asked.into) if await _has_branch(git, asked.into) else ()
+    told = ("--title", asked.title, "--body-file", "-")
+    made = await _asked(git, "pr", "create", *where, *head, *into, *told, stdin=asked.body.encode())
+    if url := _url_of(made):
+        return url
+    raise GitError("gh said nothing of the pull request that it made", "look at it with gh pr list")
+
+
+async def _origin(git: Git) -> str:
+    """Where the origin remote is pushed to.
+
+    Raises:
+        UsageError: there is no such remote.
+    """
+    answer = await git("remote", "get-url", "--push", "origin", ok=(0, 1, 2, 128))
+    if answer.code or not answer.text:
+        raise UsageError(
+            f"{git.directory} has no remote called origin to push to",
+            "add one with git remote add origin URL, or take a branch: --deliver branch",
+        )
+    return answer.text.splitlines()[0]
+
+
+async def _where(git: Git) -> tuple[str, ...]:
+    """Which repository `gh` is to speak of: the one behind origin, where its address says it."""
+    hosted = _HOSTED.fullmatch(await _origin(git))
+    if hosted is None or os.environ.get("GH_REPO"):
+        return ()
+    return ("--repo", f"{hosted['host']}/{hosted['name']}")
+
+
+async def _has_branch(git: Git, name: str) -> bool:
+    if not name or name.startswith("-"):
+        return False
+    full = f"refs/heads/{name}"
+    answer = await _personal(git)("ls-remote", "origin", full, ok=(0, 128), timeout_s=120)
+    return full in answer.text.split()
+
+
+async def _asked(git: Git, *arguments: str, stdin: bytes = b"") -> Answer:
+    answer = await _gh(git, *arguments, stdin=stdin)
+    if answer.code == NOT_LOGGED_IN:
+        raise _refused(answer)
+    if answer.code:
+        said = answer.err or f"exit code {answer.code}"
+        raise GitError(f"gh {' '.join(arguments[:2])} failed: {said}", "try the same by hand")
+    return answer
+
+
+async def _gh(git: Git, *arguments: str, stdin: bytes = b"") -> Answer:
+    environment = {**personal(), "GH_PROMPT_DISABLED": "1", "NO_COLOR": "1"}
+    environment |= {name: v for name, v in os.environ.items() if _ALSO_GH.fullmatch(name)}
+    try:
+        return await run_beside(
+            ("gh", *arguments), git.directory, _quietened(environment), stdin=stdin
+        )
+    except FileNotFoundError as error:
+        raise UsageError(
+            "pull requests are opened by gh, which is not installed",
+            "install it (https://cli.github.com), or take a branch: --deliver branch",
+        ) from error
+
+
+def _quietened(environment: Mapping[str, str]) -> dict[str, str]:
+    """So that the git which `gh` starts runs nothing that the repository's configuration names."""
+    count = int(environment.get("GIT_CONFIG_COUNT") or 0)
+    more = {"GIT_CONFIG_COUNT": str(count + len(_QUIET))}
+    for number, (key, value) in enumerate(_QUIET.items(), count):
+        more |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return {**environment, **more}
+
+
+def _personal(git: Git) -> Git:
+    return replace(git, env=personal())
+
+
+def _refused(answer: Answer) -> UsageError:
+    return UsageError(
+        f"gh is not logged in: {redact(answer.err) or f'exit code {answer.code}'}",
+        "run gh auth login, or set GH_TOKEN; or take a branch: --deliver branch",
+    )
+
+
+def _url_of(answer: Answer) -> str:
+    """The last line that is an address."""
+    found = [line for line in answer.text.splitlines() if line.startswith(("https://", "http://"))]
+    return found[-1].strip() if found else ""
