@@ -202,7 +202,7 @@ async def evidence_text(journal: Journal, run_id: RunId) -> str:
     """
     delivery = await delivery_of(journal, run_id)
     if delivery is None or not delivery.branch:
-        raise NotFoundError(f"run {run_id} has delivered nothing")
+        raise NotFoundError(f"run {run_id} has delivered nothing", f"see `manta show {run_id}`")
     return (await journal.get_blob(delivery.evidence)).decode()
 
 
@@ -215,7 +215,7 @@ async def diff_text(journal: Journal, settings: Settings, run_id: RunId) -> str:
     request = await request_of(journal, run_id)
     delivery = await delivery_of(journal, run_id)
     if delivery is None or not delivery.branch:
-        raise NotFoundError(f"run {run_id} has delivered nothing")
+        raise NotFoundError(f"run {run_id} has delivered nothing", f"see `manta show {run_id}`")
     repository = await RunRepository.open(repository_path(settings, run_id), journal)
     return await repository.diff(request.base, delivery.tree)
 

@@ -85,9 +85,13 @@ async def _serve(hall: Hall, listener: socket.socket) -> None:
     """Until SIGINT or SIGTERM; streams that are open then get two seconds."""
     config = uvicorn.Config(
         application(hall),
+        lifespan="off",
         log_level="warning",
         access_log=False,  # addresses may carry the token once
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    await uvicorn.Server(config).serve(sockets=[listener])
+    try:
+        await uvicorn.Server(config).serve(sockets=[listener])
+    finally:
+        await hall.store.close()

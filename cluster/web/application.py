@@ -1,7 +1,6 @@
 """The application: routes, what errors become, and the doorkeeper around all."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from functools import cache
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -37,7 +36,13 @@ _STATUS: tuple[tuple[type[MantaError], int], ...] = (
 
 
 def application(hall: Hall) -> ASGIApp:
-    """Review page and API over a hall's store."""
+    """Review page and API over a hall's store. Whoever serves it closes the store after."""
+    return Guard(_routes(), hall)
+
+
+@cache
+def _routes() -> FastAPI:
+    """All routes, for whichever hall the doorkeeper brings along."""
     app = FastAPI(
         title="Manta",
         version="1",
@@ -45,9 +50,7 @@ def application(hall: Hall) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{API}v1/openapi.json",
-        lifespan=_lifespan,
     )
-    app.state.hall = hall
     for router in (api.router, entering.router, pages.router, changes.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
@@ -55,18 +58,12 @@ def application(hall: Hall) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _broken)
-    return Guard(app, hall.access)
+    return app
 
 
 def status_of(error: MantaError) -> int:
     """The HTTP status that says what an error says."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-
-
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    yield
-    await app.state.hall.store.close()
 
 
 def _told(request: Request, status: int, what: str, fix: str) -> Response:

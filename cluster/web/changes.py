@@ -15,7 +15,7 @@ from cluster.web.known import knowledge, questions
 from cluster.web.pages import draw
 from orchestration.messages import Work
 
-ROWS = 250
+ROWS = 150
 """Shown at once."""
 FILES = 100
 """Named at once."""

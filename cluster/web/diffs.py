@@ -139,7 +139,7 @@ def _unquoted(path: str) -> str:
 
     def byte(match: re.Match[str]) -> str:
         said = match[1]
-        octal = bytes([int(said, 8) & 0xFF]) if said.isdigit() else None
+        octal = bytes([int(said, 8) & 0xFF]) if len(said) == 3 else None
         return (octal or _LETTERS.get(said) or said.encode()).decode("latin-1")
 
     plain = path[1:-1].encode().decode("latin-1")

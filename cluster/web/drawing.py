@@ -1,11 +1,13 @@
 """Pages from templates. Whatever a template shows is neutralised first, then escaped."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic import BaseModel
 from starlette.responses import HTMLResponse
 
 from actors.tools.text import neutralise
@@ -18,6 +20,14 @@ def _safe(value: object) -> object:
     if isinstance(value, str) and not isinstance(value, Markup):
         return neutralise(value)
     return value
+
+
+def exact(value: BaseModel) -> str:
+    """JSON for a form: what would be neutralised is escaped, so that it comes back unchanged."""
+    text = value.model_dump_json(indent=2)
+    if neutralise(text) == text:
+        return text
+    return json.dumps(value.model_dump(mode="json"), indent=2)
 
 
 def _moment(at: float) -> str:

@@ -8,8 +8,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cluster.web.access import BEARER, Access
+from cluster.web.access import BEARER
 from cluster.web.drawing import page
+from cluster.web.hall import Hall
 
 API = "/api/"
 STATIC = "/static/"
@@ -35,8 +36,9 @@ HEADERS: Final = {
 class Guard:
     """ASGI middleware: host, origin, size, token or session; and headers on all answers."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app, self._access = app, access
+    def __init__(self, app: ASGIApp, hall: Hall) -> None:
+        """Requests that pass find the hall in their state."""
+        self._app, self._hall, self._access = app, hall, hall.access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -65,7 +67,7 @@ class Guard:
         if not is_safe and (trouble := self._unsafe(path, headers)):
             return trouble
         session = self._session(headers)
-        scope.setdefault("state", {})["session"] = session
+        scope["state"] = {"session": session, "hall": self._hall}
         if path.startswith(STATIC) or path in UNLOCKED:
             return None
         if not session:

@@ -65,8 +65,8 @@ class Hall:
 
 
 def hall_of(request: Request) -> Hall:
-    """The hall of the application that serves this request."""
-    return request.app.state.hall
+    """The hall that this request came into."""
+    return request.state.hall
 
 
 async def _journal(request: Request) -> AsyncGenerator[Journal]:

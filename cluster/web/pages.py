@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from cluster.follow import delivered, refuse_abandoned
 from cluster.view import RunView
 from cluster.web.deciding import Verdict, edited, record
-from cluster.web.drawing import page
+from cluster.web.drawing import exact, page
 from cluster.web.entering import require_own_form, session_of
 from cluster.web.forms import DecisionForm
 from cluster.web.graphs import columns
@@ -70,7 +70,7 @@ async def _facts(hall: Hall, journal: Journal, run_id: RunId) -> dict[str, Any]:
     return {
         "info": info,
         "known": known,
-        "plan_text": known.plan.model_dump_json(indent=2) if known.plan else "",
+        "plan_text": exact(known.plan) if known.plan else "",
         "view": watched.view,
         "recent": tuple(watched.recent)[::-1],
         "columns": columns(known.plan, watched.view.rows),

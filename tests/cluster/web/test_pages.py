@@ -1,0 +1,169 @@
+import re
+from html import unescape
+
+import pytest
+
+from orchestration.ids import RunId
+from orchestration.messages import Plan
+from orchestration.workflow.in_memory import InMemoryJournal
+from orchestration.workflow.journal import RunStatus
+from tests.cluster.web.stage import EVIL, PATH, RUN, Stage
+
+ALLOWED = '<script src="/static/page.js" defer>'
+PAGES = ("", "/evidence", "/log", "/diff", "/diff?file=0&on=new-2")
+
+
+async def test_a_hostile_run_shows_as_text_on_every_page(stage: Stage) -> None:
+    browser = await stage.at_delivery()
+    note = {"csrf": stage.form_token(browser), "path": PATH, "on": "new-2", "file": "0"}
+    await browser.post(f"/runs/{RUN}/comments", data=note | {"text": EVIL})
+    for path in ("/", *(f"/runs/{RUN}{page}" for page in PAGES)):
+        answer = await browser.get(path)
+        assert answer.status_code == 200, path
+        assert re.findall(r"<script[^>]*>|<img|<b>bold", answer.text) == [ALLOWED], path
+        assert not re.search(r"\son\w+=|\sstyle=|javascript:", _tags(answer.text)), path
+        assert not {"\u202e", "\x1b"} & set(answer.text), path
+        assert "alert(1)" in answer.text, "it is told, as text"
+
+
+def _tags(html: str) -> str:
+    """What is markup in it: attribute values that are quoted are left out."""
+    return " ".join(re.sub(r'"[^"]*"', '""', tag) for tag in re.findall(r"<[a-z][^>]*>", html))
+
+
+async def test_approving_by_the_form_decides_and_the_run_goes_on(stage: Stage) -> None:
+    browser = await stage.at_delivery()
+    answer = await stage.decide(browser, "approve", by="Ada")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{RUN}#decisions")
+    assert (await stage.go_on()).status is RunStatus.DONE
+    shown = (await browser.get(f"/runs/{RUN}")).text
+    assert "by Ada" in shown
+    assert "Delivered" in shown
+
+
+async def test_comments_on_lines_reach_the_planner_word_for_word(stage: Stage) -> None:
+    browser = await stage.at_delivery()
+    form = {"csrf": stage.form_token(browser), "path": PATH, "file": "0"}
+    await browser.post(f"/runs/{RUN}/comments", data=form | {"on": "new-3", "text": "Why three?"})
+    await browser.post(f"/runs/{RUN}/comments", data=form | {"on": "old-2", "text": "Keep two."})
+    assert "Why three?" in (await browser.get(f"/runs/{RUN}/diff")).text
+    await browser.post(f"/runs/{RUN}/comments/9/delete", data=form)
+    await stage.decide(browser, "request-changes", comment="Almost.")
+    await stage.go_on()
+    said = f"Almost.\n{PATH}:3: Why three?\n{PATH}:2 (as it was before): Keep two."
+    assert said in stage.crew.notes
+    assert "Sent with" not in (await browser.get(f"/runs/{RUN}")).text
+
+
+async def test_an_edited_plan_is_the_one_that_is_built(stage: Stage) -> None:
+    await stage.start()
+    browser = await stage.browser()
+    page = (await browser.get(f"/runs/{RUN}")).text
+    shown = unescape(re.findall(r'name="plan"[^>]*>\n?(.*?)</textarea>', page, re.DOTALL)[0])
+    plan = Plan.model_validate_json(shown)
+    assert plan.summary == EVIL, "nothing was lost on the way through the form"
+    task = plan.tasks[0].model_copy(update={"title": "Count words"})
+    edited = plan.model_copy(update={"tasks": (task,)}).model_dump_json()
+    assert (await stage.decide(browser, "approve", plan=edited)).status_code == 303
+    await stage.go_on()
+    assert "Count words" in (await browser.get(f"/runs/{RUN}")).text
+    assert "approve, with edits" in (await browser.get(f"/runs/{RUN}")).text
+
+
+async def test_a_plan_that_does_not_hold_together_comes_back_with_what_was_typed(
+    stage: Stage,
+) -> None:
+    await stage.start()
+    browser = await stage.browser()
+    answer = await stage.decide(browser, "approve", plan='{"summary": "mine"}x')
+    assert answer.status_code == 422
+    assert "does not hold together" in answer.text
+    assert "{&#34;summary&#34;: &#34;mine&#34;}x" in answer.text
+    assert (await stage.asked())["label"] == "plan"
+
+
+async def test_the_second_of_two_people_hears_what_the_first_decided(stage: Stage) -> None:
+    await stage.start()
+    one, two = await stage.browser(), await stage.browser()
+    asked = await stage.asked()
+    await stage.decide(one, "approve", by="Ada")
+    form = {"csrf": stage.form_token(two), "label": "plan", "digest": asked["digest"]}
+    late = await two.post(f"/runs/{RUN}/decide", data=form | {"answer": "reject"})
+    assert late.status_code == 409
+    assert "was decided already: approve, by Ada" in late.text
+
+
+async def test_a_decision_about_a_question_that_has_changed_is_refused(stage: Stage) -> None:
+    await stage.start()
+    browser = await stage.browser()
+    answer = await stage.decide(browser, "approve", digest="0" * 64)
+    assert (answer.status_code, (await stage.asked())["label"]) == (409, "plan")
+
+
+async def test_findings_and_surviving_mutants_stand_beside_their_lines(stage: Stage) -> None:
+    browser = await stage.at_delivery()
+    rows = (await browser.get(f"/runs/{RUN}/diff")).text.split("<tr ")
+    kinds = [row.split('"')[1] for row in rows[1:]]
+    assert kinds == ["hunk", "same", "changed", "remark", "added", "remark", "same"]
+
+
+async def test_a_large_diff_is_leafed_through_in_light_pages(stage: Stage) -> None:
+    lines = "".join(f"+line {n}\n" for n in range(10_000))
+    big = "".join(
+        f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n@@ -0,0 +1,10000 @@\n{lines}"
+        for name in ("one.py", "two.py")
+    )
+    stage.crew.change = big
+    browser = await stage.at_delivery()
+    page = await browser.get(f"/runs/{RUN}/diff")
+    assert len(page.content) < 50_000
+    assert "+20000" in page.text
+    last = (await browser.get(f"/runs/{RUN}/diff?file=1&start=9951")).text
+    assert ">line 9999<" in last
+    assert ">line 9949<" not in last
+
+
+async def test_a_thousand_runs_are_listed_page_by_page(stage: Stage) -> None:
+    journal = stage.journal
+    assert isinstance(journal, InMemoryJournal)
+    for number in range(1_000):
+        await journal.create_run(
+            RunId(f"run-{number}"), workflow="w", definition="d", title=f"Nr {number}.", body="{}"
+        )
+    browser = await stage.browser()
+    first = (await browser.get("/")).text
+    assert len(first) < 50_000
+    assert first.count("/runs/run-") == 50
+    last = (await browser.get("/?page=20")).text
+    assert "Nr 0." in last
+    assert "Older" not in last
+
+
+async def test_cancelling_asks_the_store(stage: Stage) -> None:
+    await stage.start()
+    browser = await stage.browser()
+    await browser.post(f"/runs/{RUN}/cancel", data={"csrf": stage.form_token(browser)})
+    assert (await stage.journal.info(RUN)).status is RunStatus.CANCELLED
+    late = await browser.post(
+        f"/runs/{RUN}/decide",
+        data={
+            "csrf": stage.form_token(browser),
+            "label": "plan",
+            "digest": "0",
+            "answer": "approve",
+        },
+    )
+    assert late.status_code == 409
+    assert "too late" in late.text
+
+
+@pytest.mark.parametrize("path", ["/runs/nobody", "/runs/nobody/diff", "/runs/nobody/log", "/x"])
+async def test_what_is_not_there_is_a_page_that_says_so(stage: Stage, path: str) -> None:
+    browser = await stage.browser()
+    answer = await browser.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_an_empty_list_says_how_to_begin(stage: Stage) -> None:
+    assert "No runs yet" in (await (await stage.browser()).get("/")).text
