@@ -263,12 +263,10 @@ class LanguageTools:
         return able or present
 
     async def _looked_at(self) -> list[str]:
-        for server in self.servers:
-            if server.is_running:
-                async with server.ready() as documents:
-                    await self._heed(documents)
-                    for path in documents.opened:
-                        self._changed.setdefault(path, None)
+        for server in [each for each in self.servers if each.is_running]:
+            async with server.ready() as documents:
+                await self._heed(documents)
+                self._changed = dict.fromkeys(documents.opened) | self._changed
         here = [path for path in self._changed if (self.workspace.root / path).is_file()]
         endings = {ending for s in self.servers for ending in s.language.extensions}
         here = [path for path in here if PurePosixPath(path).suffix in endings]

@@ -130,17 +130,23 @@ def _walk(root: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     waiting = [""]
     while waiting:
         folder = waiting.pop()
-        try:
-            with os.scandir(root / folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError:
-            continue
-        if any(entry.name == "pyvenv.cfg" for entry in entries):
-            continue
-        for entry in entries:
+        for entry in _entries(root / folder):
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _SKIPPED and not entry.name.startswith("."):
-                    waiting.append(path)
-            elif entry.is_file(follow_symlinks=False):
+            if entry.is_file(follow_symlinks=False):
                 yield path, entry
+            elif entry.is_dir(follow_symlinks=False) and _concerns_us(entry.name):
+                waiting.append(path)
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """What lies in a folder; nothing where it cannot be read or holds a virtual environment."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError:
+        return []
+    return [] if any(entry.name == "pyvenv.cfg" for entry in entries) else entries
+
+
+def _concerns_us(folder: str) -> bool:
+    return folder not in _SKIPPED and not folder.startswith(".")

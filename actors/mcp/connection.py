@@ -14,6 +14,7 @@ from mcp_types import (
     CallToolResult,
     Implementation,
     ServerNotification,
+    Tool,
     ToolListChangedNotification,
 )
 
@@ -79,31 +80,29 @@ class Connection:
         Raises:
             ServerFailedError: it does not say.
         """
-        client = await self._ready
-        found: list[RemoteTool] = []
-        cursor: str | None = None
         self.has_news = False
         try:
             async with asyncio.timeout(self.config.start_timeout_s):
-                for _ in range(MOST_PAGES):
-                    page = await client.list_tools(cursor=cursor, cache_mode="bypass")
-                    found += [
-                        RemoteTool(
-                            self.config.name,
-                            tool.name,
-                            self._hide(tool.description or tool.title or ""),
-                            tool.input_schema,
-                        )
-                        for tool in page.tools
-                    ]
-                    cursor = page.next_cursor
-                    if not cursor or len(found) > MOST_TOOLS:
-                        break
+                return await self._listed(await self._ready)
         except TimeoutError:
             raise ServerFailedError("it does not list its tools in time") from None
         except Exception as error:  # noqa: BLE001 - a stranger's server may break in any way
             raise ServerFailedError(self._why(_cause(error))) from None
+
+    async def _listed(self, client: Client) -> list[RemoteTool]:
+        found: list[RemoteTool] = []
+        cursor: str | None = None
+        for _ in range(MOST_PAGES):
+            page = await client.list_tools(cursor=cursor, cache_mode="bypass")
+            found += [self._tool(tool) for tool in page.tools]
+            cursor = page.next_cursor
+            if not cursor or len(found) > MOST_TOOLS:
+                break
         return found[:MOST_TOOLS]
+
+    def _tool(self, tool: Tool) -> RemoteTool:
+        said = self._hide(tool.description or tool.title or "")
+        return RemoteTool(self.config.name, tool.name, said, tool.input_schema)
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> RemoteAnswer:
         """Call a tool. A server that hangs is told that nobody waits any more.

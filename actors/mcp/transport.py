@@ -24,6 +24,8 @@ LARGEST = 8_000_000
 UNASKED = 32_000_000
 """Bytes that a server may send between two things that we say."""
 _CONNECT_S = 10.0
+_SILENT_S = 300.0
+"""A stream may be silent for so long; calls are timed by whoever makes them."""
 
 
 class FloodError(Exception):
@@ -57,21 +59,24 @@ class _Talk:
 
     async def listen(self) -> None:
         """Until the server ends, or we hang up."""
-        waiting = b""
         async with self._heard:
             try:
-                while data := await self._pipe.read():
-                    self._unasked += len(data)
-                    *lines, waiting = (waiting + data).split(b"\n")
-                    if len(waiting) > LARGEST or self._unasked > UNASKED:
-                        raise FloodError
-                    for line in lines:
-                        await self._deliver(line)
+                await self._hear()
                 self._ending.trouble = "it has ended"
             except FloodError:
                 self._ending.trouble = "it sends without measure"
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                 return
+
+    async def _hear(self) -> None:
+        waiting = b""
+        while data := await self._pipe.read():
+            self._unasked += len(data)
+            *lines, waiting = (waiting + data).split(b"\n")
+            if len(waiting) > LARGEST or self._unasked > UNASKED:
+                raise FloodError
+            for line in lines:
+                await self._deliver(line)
 
     async def _deliver(self, line: bytes) -> None:
         """A message; lines that are none, such as banners, are passed over."""
@@ -126,7 +131,7 @@ async def over_pipe(
 async def over_http(config: ServerConfig) -> AsyncGenerator[TransportStreams]:
     """Streamable HTTP. It follows no redirect to another place, so headers stay where they
     belong."""
-    timeout = httpx2.Timeout(config.call_timeout_s, connect=_CONNECT_S)
+    timeout = httpx2.Timeout(_CONNECT_S, read=max(_SILENT_S, config.call_timeout_s))
     async with (
         httpx2.AsyncClient(headers=dict(config.headers), timeout=timeout) as client,
         streamable_http_client(config.url, http_client=client) as streams,

@@ -148,6 +148,17 @@ async def test_diagnostics_follow_the_disk(
         await tools.close()
 
 
+async def test_a_file_that_no_search_would_find_is_still_read_as_it_is(
+    tools: LanguageTools, project: Path
+):
+    hidden = project / ".hidden"
+    hidden.mkdir()
+    (hidden / "x.toy").write_text("def one\n")
+    assert "one" in await ask(tools, "document_symbols", path=".hidden/x.toy")
+    (hidden / "x.toy").write_text("def other\n")
+    assert "other" in await ask(tools, "document_symbols", path=".hidden/x.toy")
+
+
 async def test_a_server_is_told_of_files_that_come_change_and_go(
     tools: LanguageTools, project: Path
 ):

@@ -37,7 +37,7 @@ def receive() -> dict[str, Any]:
 
 def texts() -> dict[str, str]:
     found = {path.as_uri(): path.read_text() for path in sorted(root.rglob("*.toy"))}
-    return {**found, **{uri: text for uri, text in open_files.items() if uri in found}}
+    return {**found, **open_files}
 
 
 def span(line: int, start: int, end: int) -> dict[str, Any]:

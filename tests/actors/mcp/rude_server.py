@@ -78,7 +78,7 @@ CALLS: dict[str, Callable[[], dict[str, Any]]] = {
     "chatter": chatter,
     "change": change,
     "inject": lambda: text(INJECTION),
-    "secret": lambda: text(f"my token is {os.environ['TOKEN']}, my path {os.environ['PATH']}"),
+    "secret": lambda: text(f"my token is {os.environ['TOKEN']}, I know {sorted(os.environ)}"),
     "huge": lambda: text("z" * 3_000_000),
     "picture": lambda: {"content": [{"type": "image", "data": "AAAA", "mimeType": "image/png"}]},
     "wrong": lambda: {"content": "this is no list"},

@@ -1,7 +1,6 @@
 """Servers that misbehave are answers to the model and sentences to people; never a hang."""
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
@@ -138,8 +137,9 @@ async def test_a_server_gets_its_secret_and_no_other_and_cannot_tell_it(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-never")
     host = await ready(hosting())
     text = (await call(host, "secret")).text
-    assert text == f"my token is (hidden), my path {os.environ['PATH']}"
-    assert "sk-never" not in text
+    assert text.startswith("my token is (hidden), I know [")
+    assert "'PATH'" in text
+    assert "OPENAI_API_KEY" not in text
 
 
 async def test_only_so_many_tools_are_taken(hosting: Hosting):

@@ -88,13 +88,14 @@ async def test_a_persons_servers_leave_the_sandbox_and_their_troubles_are_told(s
 async def test_a_trusted_repositorys_server_runs_inside_and_sees_nothing_of_us(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("TOKEN", "host-secret")
+    monkeypatch.setenv("HOST_SECRET", "s3cr3t")
     config = ServerConfig("mine", ("python3", "server.py"), env={"TOKEN": "inside"})
     equipment = Equipment(repository=(config,))
     equipped = await equipment.added_to(own(), sandbox, "coder", silent)
     said = await equipped.toolset.call("mine__secret", {})
     assert "my token is (hidden)" in said.text
-    assert "/usr/bin" in said.text
+    assert "'PATH'" in said.text
+    assert "HOST_SECRET" not in said.text
     assert not equipped.leaves_sandbox("mine__secret")
     await equipped.toolset.close()
     left = await sandbox.exec(["pgrep", "-f", "server.py"], timeout_s=10)
