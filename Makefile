@@ -24,8 +24,8 @@ $(STAMP)-test: $(STAMP)
 	@sh cluster/setup.sh "$(PYTHON)" "$(VENV)" test
 	@touch $@
 
-test: $(STAMP)-test  ## Every test
-	@$(BIN)/python -m pytest -m "not faults and not attacks and not soak"
+test: $(STAMP)-test  ## Every test, two files at a time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not faults and not attacks and not soak"
 
 check: $(STAMP)  ## The quick one: format, lint, types, floors, unit tests, two at a time
 	@$(MAKE) -s -j2 --output-sync=target types unit lint floors
