@@ -27,6 +27,7 @@ from cluster.local_cluster import cluster_status, named_cluster
 from cluster.mounts import file_system_of
 from cluster.settings import Settings
 from cluster.sources import load_settings, unknown_variables
+from cluster.tool_checks import tool_checks
 from orchestration.errors import MantaError
 
 PYTHON = (3, 11)
@@ -46,6 +47,7 @@ async def examine(settings: Settings) -> list[Check]:
     checks = [check() for check in quick]
     checks += await asyncio.to_thread(state_directory, settings.state_dir)
     checks.append(await asyncio.to_thread(ray_cluster, settings))
+    checks += await asyncio.to_thread(tool_checks, settings)
     tried = (("sandbox", sandbox(settings)), ("model", models(settings)), ("memory", memory()))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_bounded(name, work)) for name, work in tried]
