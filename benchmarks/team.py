@@ -155,8 +155,9 @@ async def _head(loads: Sequence[float]) -> str:
     )
     return (
         "## A team at work\n\n"
-        f"One run each, {at}. Machine: {machine()}; git {await require_git()}, pytest {version('pytest')}; load average "
-        f"{low:.1f} to {high:.1f}.{busy} Models are functions that answer after {LATENCY_S:g} s; "
+        f"One run each, {at}. Machine: {machine()}; git {await require_git()}, "
+        f"pytest {version('pytest')}; load average {low:.1f} to {high:.1f}.{busy} "
+        f"Models are functions that answer after {LATENCY_S:g} s; "
         "git, local sandboxes (bubblewrap), pytest and the journal (SQLite, every turn synced) "
         "are real, all in one process and without Ray. To measure anew: "
         "`.venv/bin/python -m benchmarks.team`."

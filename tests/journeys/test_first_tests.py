@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from actors.architect import Architect
+from actors.assignments import CodeJob, Handed
+from actors.coder import Coder
 from actors.models.gateway import ModelReply, ModelRequest
+from actors.reviewer import Reviewer
+from actors.security import SecurityAnalyst
 from cluster.demo.sample import git
+from orchestration.ids import StepGrant
 from orchestration.workflow.journal import RecordKind, RunStatus
+from tests.journeys import bench as bench_room
 from tests.journeys.bench import RUN, Bench, delivered, minds, plan, says, steady, task
 
 pytestmark = pytest.mark.slow
@@ -99,8 +106,21 @@ async def workspaces(bench: Bench, step: str) -> set[str]:
 
 @pytest.mark.parametrize("apart", [True, False])
 async def test_a_test_is_written_by_another_coder_in_another_workspace_if_asked(
-    tmp_path: Path, apart: bool
+    tmp_path: Path, apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wrote: dict[str, str] = {}
+
+    class Signing(Coder):
+        async def write_test(self, job: CodeJob, grant: StepGrant) -> Handed:
+            wrote["test"] = self.name
+            return await super().write_test(job, grant)
+
+        async def write_code(self, job: CodeJob, grant: StepGrant) -> Handed:
+            wrote["code"] = self.name
+            return await super().write_code(job, grant)
+
+    monkeypatch.setattr(bench_room, "PLAYERS", (Architect, Signing, Reviewer, SecurityAnalyst))
+
     def mind(request: ModelRequest) -> ModelReply:
         return plan(task("red")) if request.role == "architect" else steady(request)
 
@@ -110,3 +130,4 @@ async def test_a_test_is_written_by_another_coder_in_another_workspace_if_asked(
     test, code = await workspaces(bench, "/write_test"), await workspaces(bench, "/write_code")
     assert (len(test), len(code)) == (1, 1)
     assert test.isdisjoint(code) is apart
+    assert wrote == {"test": "coder-1", "code": "coder-2" if apart else "coder-1"}
