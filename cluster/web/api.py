@@ -85,7 +85,7 @@ async def events(
 @router.get(
     "/runs/{run_id}/events/stream",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def event_stream(
     hall: AHall,
