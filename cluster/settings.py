@@ -42,6 +42,7 @@ FOREIGN_VARIABLES = (
     "DAYTONA_API_KEY",
     "DAYTONA_API_URL",
     "DAYTONA_TARGET",
+    "GH_TOKEN",
 )
 """Variables of others that matter here; `.env.example` explains each."""
 
