@@ -74,6 +74,7 @@ class HostileCrew(Crew):
         self.notes: list[str] = []
         """What people wanted changed, as planners heard it."""
         self.change = DIFF
+        self.base, self.code = BASE, CODE
 
     async def recall(self, dossier: Dossier, ctx: StepContext, /) -> tuple[Recollection, ...]:
         return ()
@@ -87,19 +88,19 @@ class HostileCrew(Crew):
         return Plan(summary=EVIL, tasks=(task,))
 
     async def begin(self, assigned: Assigned, ctx: StepContext, /) -> Work:
-        return Work(task=assigned.task, base=BASE)
+        return Work(task=assigned.task, base=self.base)
 
     async def write_test(self, work: Work, ctx: StepContext, /) -> Patch:
         changes = (_change("tests/test_b.py"),)
-        return Patch(base=BASE, tree=TEST, title=EVIL, changes=changes)
+        return Patch(base=self.base, tree=TEST, title=EVIL, changes=changes)
 
     async def write_code(self, work: Work, ctx: StepContext, /) -> Patch:
         changes = (_change("tests/test_b.py"), _change(PATH))
-        return Patch(base=BASE, tree=CODE, title=EVIL, changes=changes)
+        return Patch(base=self.base, tree=self.code, title=EVIL, changes=changes)
 
     async def verify(self, tree: TreeRef, ctx: StepContext, /) -> TestReport:
         cases = [TestCase(id=OLD, outcome=Outcome.PASSED)]
-        if tree == CODE:
+        if tree == self.code:
             cases.append(TestCase(id=NEW, outcome=Outcome.PASSED))
         elif tree == TEST:
             cases.append(TestCase(id=NEW, outcome=Outcome.FAILED, message=f"assert {EVIL}"))
@@ -109,7 +110,7 @@ class HostileCrew(Crew):
         )
 
     async def without(self, work: Work, paths: Sequence[str], ctx: StepContext, /) -> TreeRef:
-        return CODE
+        return self.code
 
     async def challenge(self, work: Work, ctx: StepContext, /) -> Strength:
         mutant = Mutant(path=PATH, line=3, what=EVIL, start=0, before=EVIL, after="")
@@ -123,10 +124,10 @@ class HostileCrew(Crew):
         return Review(approved=True, summary="fine")
 
     async def merge(self, work: Work, ctx: StepContext, /) -> Work:
-        return work.having(merged=CODE)
+        return work.having(merged=self.code)
 
     async def integrated(self, ctx: StepContext, /) -> TreeRef:
-        return CODE
+        return self.code
 
     async def diff(self, dossier: Dossier, ctx: StepContext, /) -> str:
         return self.change
@@ -134,7 +135,7 @@ class HostileCrew(Crew):
     async def deliver(self, dossier: Dossier, ctx: StepContext, /) -> Delivery:
         nothing = BlobId("")
         return Delivery(
-            run_id=RUN, branch="", tree=CODE, bundle=nothing, evidence=nothing, summary=EVIL
+            run_id=RUN, branch="", tree=self.code, bundle=nothing, evidence=nothing, summary=EVIL
         )
 
 
@@ -161,7 +162,11 @@ class Stage:
         """Play the hostile run up to its first question."""
         asked: Any = dict.fromkeys(gates or ("plan", "delivery"), Rule.ASK)
         request = FeatureRequest(
-            run_id=run_id, text=EVIL, repository=EVIL, base=BASE, policy=ApprovalPolicy(gates=asked)
+            run_id=run_id,
+            text=EVIL,
+            repository=EVIL,
+            base=self.crew.base,
+            policy=ApprovalPolicy(gates=asked),
         )
         return await self.engine.start(self.flow, request, run_id=run_id, title=EVIL)
 

@@ -1,12 +1,14 @@
 import re
 from html import unescape
+from pathlib import Path
 
 import pytest
 
 from orchestration.ids import RunId
-from orchestration.messages import Plan
+from orchestration.messages import Plan, TreeRef
 from orchestration.workflow.in_memory import InMemoryJournal
 from orchestration.workflow.journal import RunStatus
+from tests.actors.proven import prove
 from tests.cluster.web.stage import EVIL, PATH, RUN, Stage
 
 ALLOWED = '<script src="/static/page.js" defer>'
@@ -105,6 +107,20 @@ async def test_findings_and_surviving_mutants_stand_beside_their_lines(stage: St
     rows = (await browser.get(f"/runs/{RUN}/diff")).text.split("<tr ")
     kinds = [row.split('"')[1] for row in rows[1:]]
     assert kinds == ["hunk", "same", "changed", "remark", "added", "remark", "same"]
+
+
+async def test_the_change_is_read_from_the_commits_where_they_are_there(
+    stage: Stage, tmp_path: Path
+) -> None:
+    proven = prove(tmp_path / "there")
+    bundle = await stage.journal.put_blob(proven.checkout.bundle("--all"))
+    base = TreeRef(commit=proven.base, bundles=(bundle,))
+    stage.crew.base, stage.crew.code = base, TreeRef(commit=proven.code, bundles=(bundle,))
+    browser = await stage.at_delivery()
+    page = (await browser.get(f"/runs/{RUN}/diff")).text
+    assert "def bye(name):" in page
+    assert "tests/test_bye.py" in page
+    assert PATH not in page
 
 
 async def test_a_large_diff_is_leafed_through_in_light_pages(stage: Stage) -> None:
