@@ -34,8 +34,8 @@ class Done(BaseModel):
     title: str
 
 
-async def agents_at_once(place: Path, count: int, turns: int) -> float:
-    """Seconds until the last of so many agents, begun together, has answered."""
+async def agents_at_once(place: Path, count: int, turns: int) -> tuple[float, float]:
+    """Seconds until the last of so many agents, begun together, has answered; and of CPU."""
     journal = await SqliteJournal(place).open()
     await journal.create_run(RUN, workflow="w", definition="d", title="t", body="{}")
     lease = await journal.claim(RUN, "owner", ttl_s=3600)
@@ -49,14 +49,14 @@ async def agents_at_once(place: Path, count: int, turns: int) -> float:
         return ModelReply("", (last if turn > turns else call,), "tool_calls", "script")
 
     gateway = SlowGateway(FunctionGateway(model, context_tokens=200_000))
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     async with asyncio.TaskGroup() as group:
         for key in keys:
             grant = StepGrant(RUN, key, lease.epoch, 1)
             group.create_task(_work(journal, gateway, grant, turns))
-    seconds = time.perf_counter() - began
+    seconds, cpu_s = time.perf_counter() - began, time.process_time() - used
     await journal.close()
-    return seconds
+    return seconds, cpu_s
 
 
 async def _work(journal: SqliteJournal, gateway: SlowGateway, grant: StepGrant, turns: int) -> None:
