@@ -193,8 +193,8 @@ def _agents(seconds: float, cpu_s: float) -> str:
         f"{AT_ONCE} agents of {TURNS} turns and an answer each, in one process, with every turn "
         f"journaled and a command that costs nothing: {seconds:.2f} s, ideal {ideal:g} s: "
         f"**{seconds / ideal:.3f} x ideal**, aim {AIM:g} ({met}, at the load above). "
-        f"The process used {cpu_s:.1f} s of one core, {1000 * cpu_s / AT_ONCE / (TURNS + 1):.1f} ms "
-        "a turn."
+        f"The process used {cpu_s:.1f} s of one core, "
+        f"{1000 * cpu_s / AT_ONCE / (TURNS + 1):.1f} ms a turn."
     )
 
 

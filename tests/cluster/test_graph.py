@@ -48,7 +48,7 @@ async def test_a_graph_shows_the_workflow_and_every_steps_standing() -> None:
     assert [node["id"] for node in facts["workflow"]["nodes"]] == [
         "open_dossier",
         "round",
-        "deliver",
+        "delivered",
     ]
 
 
