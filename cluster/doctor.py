@@ -14,13 +14,13 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from actors.sandbox.obstacles import obstacles
-from actors.sandbox.opening import open_provider
-from actors.sandbox.protocol import Check
+from actors.sandbox.opening import examine_level
+from actors.sandbox.protocol import Check, Level
 from cluster.connection import probe
 from cluster.intake import routes_of
 from cluster.local_cluster import cluster_status, named_cluster
@@ -159,25 +159,37 @@ async def sandbox(settings: Settings) -> list[Check]:
     tools = [str(path) for path in settings.toolchains]
     missing = [path for path in settings.toolchains if not path.is_dir()]
     root = settings.state_dir / "sandboxes"
+    image, needs = settings.sandbox_image, settings.sandbox_needs
     try:
-        provider = await open_provider(
-            settings.sandbox, root, tools,
-            image=settings.sandbox_image, needs=settings.sandbox_needs,
-        )  # fmt: skip
+        provider, checks = await examine_level(
+            settings.sandbox, root, tools, image=image, needs=needs
+        )
     except MantaError as error:
         met = obstacles() if settings.sandbox == "local" and sys.platform == "linux" else []
         return [Check("sandbox", False, error.what, error.fix), *met]
     await provider.close()
-    detail = f"level {settings.sandbox} works"
-    if settings.sandbox == "none":
-        detail = "level none: agents' commands run unprotected on this machine"
-    return [
-        Check("sandbox", True, detail),
+    failed = [
+        Check("sandbox", False, f"{check.name}: {check.detail}", check.fix)
+        for check in checks if not check.ok
+    ]  # fmt: skip
+    return failed or [
+        Check("sandbox", True, _of_level(settings.sandbox, checks)),
         Check(
             "toolchains", not missing, ", ".join(tools) or "none",
             f"not a directory: {', '.join(map(str, missing))}",
         ),
     ]  # fmt: skip
+
+
+def _of_level(level: Level, checks: Sequence[Check]) -> str:
+    """What people want to know of a level that works."""
+    if level == "none":
+        return "level none: agents' commands run unprotected on this machine"
+    telling = [check.detail for check in checks if check.name in _TELLING]
+    return "; ".join([f"level {level} works", *telling])
+
+
+_TELLING = ("engine", "limits", "image")
 
 
 async def models(settings: Settings) -> list[Check]:
