@@ -60,8 +60,8 @@ async def _record(journal: Journal, run_id: RunId, question: Question, verdict: 
     said = Decision(answer=verdict.answer, comment=verdict.comment.strip(), by=verdict.by)
     edited = verdict.plan.strip() or None
     bound = await shown.decision(journal, run_id, question.label, said, edited)
-    if verdict.digest not in {"", bound.digest}:
-        raise ConflictError("the question has changed since it was shown", "look at it again")
+    # To the question that was compared with what was shown, even if another one waits by now.
+    bound = bound.model_copy(update={"digest": question.request.digest})
     workflow = unplayed((await request_of(journal, run_id)).workflow)
     text = bound.model_dump_json(exclude_none=True)
     try:
