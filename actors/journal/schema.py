@@ -74,10 +74,7 @@ STEPS = Table(
     Column("epoch", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-"""The attempts that run: a STARTED without an end, which is what grants are checked against.
-
-A row goes with its attempt, so that the table stays as small as the work in hand.
-"""
+"""Each step's last record among `CONTROL_KINDS`: what grants are checked against."""
 
 BLOBS = Table(
     "blobs",

@@ -1,8 +1,7 @@
 """Every statement of a journal, built once, in no dialect: both plugs run the same ones.
 
-`FOR UPDATE` is left out by SQLite, which has one writer. Nothing says `ON CONFLICT`, which
-SQLAlchemy has only in dialects: a verb looks first, and what another process of PostgreSQL wrote in
-between makes the transaction fail and be tried again.
+`FOR UPDATE` is left out by SQLite, which has one writer. What is created once is looked for first:
+if another process of PostgreSQL creates it in between, the transaction fails and is tried again.
 """
 
 from functools import cache
@@ -17,7 +16,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     false,
     func,
     insert,
@@ -25,6 +23,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    text,
     update,
 )
 
@@ -112,10 +111,15 @@ GROW_AS_WORKER: Executable = (
     .values(_GROW)
     .returning(RUNS.c.seq, RUNS.c.updated_at)
 )
-_THIS_STEP = and_(STEPS.c.run_id == bindparam("run"), STEPS.c.step_key == bindparam("step"))
-GET_ATTEMPT: Executable = select(STEPS.c.kind, STEPS.c.attempt, STEPS.c.epoch).where(_THIS_STEP)
-BEGIN_ATTEMPT: Executable = insert(STEPS)
-END_ATTEMPT: Executable = delete(STEPS).where(_THIS_STEP)
+LAST_CONTROL: Executable = select(STEPS.c.kind, STEPS.c.attempt, STEPS.c.epoch).where(
+    STEPS.c.run_id == bindparam("run"), STEPS.c.step_key == bindparam("step")
+)
+SET_CONTROL: Executable = text(
+    "INSERT INTO steps (run_id, step_key, kind, attempt, epoch)"
+    " VALUES (:run_id, :step_key, :kind, :attempt, :epoch)"
+    " ON CONFLICT (run_id, step_key)"
+    " DO UPDATE SET kind = excluded.kind, attempt = excluded.attempt, epoch = excluded.epoch"
+)
 ADD_RECORD: Executable = insert(RECORDS)
 GET_RECORD: Executable = select(*RECORDS.c).where(_ITS_RECORDS, RECORDS.c.seq == bindparam("seq"))
 

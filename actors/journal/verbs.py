@@ -43,6 +43,9 @@ Parameters: TypeAlias = dict[str, object]
 Row: TypeAlias = Sequence[Any]  # of columns; each verb knows theirs
 
 
+_CONTROL = ("run_id", "step_key", "kind", "attempt", "epoch")
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A statement and its parameters; several sets of them run it several times."""
@@ -149,9 +152,9 @@ def append_under(grant: StepGrant, records: Sequence[NewRecord]) -> Verb[int]:
         {"run": grant.run_id, "held_in": grant.epoch, "count": len(records)},
     )
     # Asked only now that the run's row is ours: nobody can start the next attempt in between.
-    attempt = yield Query(statements.GET_ATTEMPT, {"run": grant.run_id, "step": grant.step_key})
+    control = yield Query(statements.LAST_CONTROL, {"run": grant.run_id, "step": grant.step_key})
     good = (RecordKind.STARTED, grant.attempt, grant.epoch)
-    if not rows or not attempt or tuple(attempt[0]) != good:
+    if not rows or not control or tuple(control[0]) != good:
         yield from get_run(grant.run_id)
         raise StaleOwnerError(
             f"attempt {grant.attempt} of {grant.step_key} in run {grant.run_id} is void",
@@ -297,23 +300,10 @@ def _add(
         for seq, new in enumerate(records, last - len(records) + 1)
     ]
     yield Query(statements.ADD_RECORD, rows)
-    control = {new.step_key: new for new in records if new.kind in CONTROL_KINDS}
-    if not control:
-        return
-    yield Query(statements.END_ATTEMPT, [{"run": run_id, "step": step} for step in control])
-    begun: list[Parameters] = [
-        {
-            "run_id": run_id,
-            "step_key": new.step_key,
-            "kind": new.kind.value,
-            "attempt": new.attempt,
-            "epoch": epoch,
-        }
-        for new in control.values()
-        if new.kind is RecordKind.STARTED
-    ]
-    if begun:
-        yield Query(statements.BEGIN_ATTEMPT, begun)
+    control = {row["step_key"]: row for row in rows if row["kind"] in CONTROL_KINDS}
+    if control:
+        last_of_each = [{n: row[n] for n in _CONTROL} for row in control.values()]
+        yield Query(statements.SET_CONTROL, last_of_each)
 
 
 def _held(lease: Lease) -> Parameters:
