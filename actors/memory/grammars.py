@@ -23,6 +23,8 @@ class Grammar:
     load: Callable[[], object]
     forms: Mapping[str, str]
     holders: frozenset[str]
+    has_generics: bool = False
+    """Its parser forks at `<`, at a price; see `outline.MAX_OPEN`."""
 
 
 _SCRIPT = {
@@ -57,8 +59,10 @@ _PYTHON = Grammar(
     frozenset({"class_definition"}),
 )
 _JAVASCRIPT = Grammar(tree_sitter_javascript.language, _SCRIPT, _SCRIPT_HOLDERS)
-_TYPESCRIPT = Grammar(tree_sitter_typescript.language_typescript, _TYPED, _SCRIPT_HOLDERS)
-_TSX = Grammar(tree_sitter_typescript.language_tsx, _TYPED, _SCRIPT_HOLDERS)
+_TYPESCRIPT = Grammar(
+    tree_sitter_typescript.language_typescript, _TYPED, _SCRIPT_HOLDERS, has_generics=True
+)
+_TSX = Grammar(tree_sitter_typescript.language_tsx, _TYPED, _SCRIPT_HOLDERS, has_generics=True)
 _GO = Grammar(
     tree_sitter_go.language,
     {"function_declaration": "function", "method_declaration": "method", "type_spec": "type"},
@@ -92,6 +96,7 @@ _JAVA = Grammar(
         "constructor_declaration": "method",
     },
     names("class_declaration interface_declaration enum_declaration record_declaration"),
+    has_generics=True,
 )
 BY_SUFFIX = {
     **dict.fromkeys((".py", ".pyi"), _PYTHON),

@@ -14,6 +14,8 @@ from actors.mutants.languages import Tongue, tongue_of
 from orchestration.kinds import is_runner_config, is_test_path
 from orchestration.strength import Mutant
 
+MAX_OPEN = 1_000
+"""`<` in a file: parsers that know generics take memory by the square of those nothing closes."""
 MAX_SOURCE = 400_000
 """Bytes; larger files are generated."""
 MAX_LINE = 1_000
@@ -73,7 +75,8 @@ def _is_text(source: bytes) -> bool:
         source.decode()
     except UnicodeDecodeError:
         return False
-    return len(source) <= MAX_SOURCE and b"\0" not in source
+    tame = source.count(b"<") <= MAX_OPEN
+    return tame and len(source) <= MAX_SOURCE and b"\0" not in source
 
 
 def _edits(source: bytes, tongue: Tongue, lines: Collection[int]) -> Iterator[Edit]:

@@ -36,7 +36,7 @@ async def test_a_fork_keeps_the_past_and_delivers_under_its_own_name(tmp_path: P
     bench = minds(tmp_path, mind)
     first = delivered(await bench.drive(await bench.request()))
     turns = len(asked)
-    await fork(bench.journal, RUN, at=StepKey("round#1/conclude"), into=FORK)
+    await fork(bench.journal, RUN, at=StepKey("round#1/closing/conclude"), into=FORK)
     await drive_fork(bench)
     second = delivered(await outcome_of(bench.journal, unplayed(), FORK))
     assert len(asked) == turns, "no model is asked again for what was done before the fork"
@@ -75,9 +75,9 @@ def test_a_run_is_forked_and_driven_at_the_door(door: Door, wordkit: Path) -> No
     assert door.manta(*recorded(wordkit, "--run-id", "origin")).code == 0
     nowhere = door.manta("fork", "origin", "--at", "round#9/plan", "--run-id", "astray")
     assert nowhere.code == 2
-    assert "round#1/conclude" in nowhere.err
+    assert "round#1/closing/conclude" in nowhere.err
     said = door.manta(
-        "fork", "origin", "--at", "round#1/conclude", "--run-id", "offspring", "--json"
+        "fork", "origin", "--at", "round#1/closing/conclude", "--run-id", "offspring", "--json"
     )
     assert said.code == 0, said.err
     assert (said.of("forked")["parent"], said.of("delivered")["branch"]) == (

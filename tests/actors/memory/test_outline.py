@@ -194,6 +194,7 @@ def test_spans_cover_every_line_once() -> None:
         '"' * 300_001,
         "if x:\n" * 60_000,
         "a<" * 150_000,
+        ("a<" * 24 + ";") * 5_000,
         "\ud800" * 99,
     ],
 )
