@@ -72,7 +72,7 @@ async def lint(player: Player, sandbox: Sandbox, job: CodeJob, grant: StepGrant)
     found = await complaints(sandbox, job.tree.commit, frozen=set(job.tests))
     if not found:
         return
-    await player.hands.note(grant, f"linter: {len(found)} complaints about the new lines")
+    await player.hands.note(grant, f"linter: complaints about new lines: {len(found)}")
     text = f"# The linter's complaints\n\n{listed(found[:MOST])}"
     task = Task(PROMPT, text, Mended, "easy", "linter", AgentLimits(turns=TURNS))
     try:
