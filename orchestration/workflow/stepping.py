@@ -54,6 +54,8 @@ def step(
             raise InvalidWorkflowError(f"{label} of {what} is {seconds}", "give a positive one")
     takes, gives, wants_ctx = signature(fn, what)
     codec(gives)
+    if answers is not None:
+        codec(answers)
     return StepNode(
         id=name,
         takes=takes,

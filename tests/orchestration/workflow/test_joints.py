@@ -1,5 +1,6 @@
 """Joints are checked when a workflow is built, and errors show both sides."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NewType
 
@@ -169,6 +170,7 @@ def of(takes: Any) -> Any:
         (lambda: of(int).branch((bool, add_one), mode="any"), ["mode 'any'"]),
         (lambda: of(int).dountil(add_one, to_text, at_most=2), ["pure, sync"]),
         (lambda: of(int).sleep(-1), ["sleep of -1"]),
+        (lambda: step(add_one, answers=asyncio.Lock), ["values of type Lock cannot be stored"]),
         (lambda: step(add_one, timeout_s=0), ["timeout_s of step 'add_one' is 0"]),
         (lambda: step(lambda x: x), ["no usable name"]),  # type: ignore[arg-type, return-value] # pyright: ignore
     ],
