@@ -189,7 +189,7 @@ class CommandContract:
         script = "head -c 200000000 /dev/zero; head -c 50000000 /dev/zero >&2"
         result = await sandbox.exec(script, timeout_s=60, max_output=100_000, on_output=look)
         assert (result.stdout_total, result.stderr_total) == (200_000_000, 50_000_000)
-        assert 0 < peak < before + 16_000_000
+        assert 0 < peak < before + 64_000_000  # of 250 MB; a stand-in of a cloud lives here too
 
     async def test_endless_output_is_ended_at_its_limit(self, provider: SandboxProvider) -> None:
         sandbox = await provider.create(SandboxSpec(limits=SandboxLimits(output=5_000_000)))
