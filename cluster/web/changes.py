@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from cluster.web.diffs import FileDiff, Row, read_diff
+from cluster.desk.diffs import FileDiff, Row, read_diff
+from cluster.desk.known import knowledge, questions
 from cluster.web.entering import require_own_form, session_of
 from cluster.web.forms import CommentForm
 from cluster.web.hall import AHall, AJournal, ARun, Draft, change
-from cluster.web.known import knowledge, questions
 from cluster.web.pages import draw
 from orchestration.messages import Work
 

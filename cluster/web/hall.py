@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from actors.run_repository import RunRepository
+from cluster.desk.known import knowledge, questions
 from cluster.follow import delivered
 from cluster.intake import repository_path
 from cluster.settings import Settings
 from cluster.web.access import Access
-from cluster.web.known import knowledge, questions
 from cluster.web.store import SharedStore
 from cluster.web.views import Views
 from orchestration.errors import GitError, NotFoundError

@@ -6,15 +6,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from cluster.desk.deciding import Verdict, edited, record
+from cluster.desk.known import Knowledge, decisions, knowledge, questions
 from cluster.follow import delivered, refuse_abandoned
 from cluster.view import RunView
-from cluster.web.deciding import Verdict, edited, record
 from cluster.web.drawing import exact, page
 from cluster.web.entering import require_own_form, session_of
 from cluster.web.forms import DecisionForm
 from cluster.web.graphs import columns
 from cluster.web.hall import AHall, AJournal, ARun, Hall, hall_of
-from cluster.web.known import Knowledge, decisions, knowledge, questions
 from orchestration.approval import Answer
 from orchestration.errors import ConflictError, InfrastructureError, MantaError, UsageError
 from orchestration.events import event_of

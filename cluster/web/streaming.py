@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from starlette.responses import StreamingResponse
 
+from cluster.desk.wire import EventItem
 from cluster.follow import events
-from cluster.web.forms import EventItem
 from cluster.web.hall import Hall
 from orchestration.errors import MantaError
 from orchestration.events import Event

@@ -1,4 +1,4 @@
-from cluster.web.diffs import Row, read_diff
+from cluster.desk.diffs import Row, read_diff
 
 TWO = """\
 diff --git a/a.py b/a.py

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from cluster import shown
 from cluster.budgets import parse_budget, raise_budget
-from cluster.web.known import Question, decisions, questions
+from cluster.desk.known import Question, decisions, questions
 from orchestration.approval import Answer, Decision
 from orchestration.errors import ConflictError, NotFoundError, UsageError
 from orchestration.ids import RunId

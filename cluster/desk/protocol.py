@@ -1,0 +1,91 @@
+"""The desk's protocol: two plugs, one at the store itself and one that asks a hall over HTTP.
+
+Every door stands on it: the commands, the HTTP API, `manta mcp`, editors, and `cluster.Manta`.
+"""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from actors.evidence import Evidence
+from cluster.desk.deciding import Verdict
+from cluster.desk.wire import Cancelled, DiffShown, PlanShown, Recorded, RunDetail, RunPage
+from cluster.intake import Order
+from orchestration.events import Event
+from orchestration.ids import RunId
+from orchestration.messages import Budget, Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What whoever submits may ask of a hall. Nothing of it can make the hall less careful."""
+
+    approve: tuple[str, ...] = ()
+    """Gates that wait for a person."""
+    budget: Budget = field(default_factory=Budget)
+    """Limits; the hall's own stay where they are lower."""
+    model: str | None = None
+    """PROVIDER/NAME; the hall has its key."""
+    test_command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A run that is driven, or waits for its turn."""
+
+    run_id: RunId
+    is_new: bool
+    """False where a run of this id was there, and this is the same."""
+
+
+class Desk(Protocol):
+    """What can be done with runs.
+
+    Every method raises NotFoundError for a run that is not there, UsageError for what cannot be
+    meant, ConflictError for what came too late, and InfrastructureError where nobody answers.
+    """
+
+    async def submit(self, order: Order, wishes: Wishes | None = None) -> Submitted:
+        """Take an order in and see to it that it is driven; returns before it is done."""
+        ...
+
+    async def runs(self, *, limit: int = 50, offset: int = 0) -> RunPage:
+        """Runs, newest first."""
+        ...
+
+    async def run(self, run_id: RunId) -> RunDetail:
+        """One run as it stands, with what it asks."""
+        ...
+
+    def events(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Event]:
+        """What happens after a number, until the run ends, waits for a person, or is left behind.
+
+        A lost connection is taken up again; nothing is missed or told twice.
+        """
+        ...
+
+    async def plan(self, run_id: RunId) -> PlanShown: ...
+
+    async def diff(self, run_id: RunId) -> DiffShown: ...
+
+    async def evidence(self, run_id: RunId) -> Evidence: ...
+
+    async def delivery(self, run_id: RunId) -> tuple[Delivery, bytes]:
+        """What was delivered, and its branch as a git bundle built on the base commit."""
+        ...
+
+    async def decide(self, run_id: RunId, verdict: Verdict) -> Recorded:
+        """Record what a person says. The first decision counts."""
+        ...
+
+    async def resume(self, run_id: RunId, *, take_over: bool = False) -> None:
+        """See to it that a run is driven on.
+
+        Raises:
+            RunOwnedError: somebody drives it already.
+        """
+        ...
+
+    async def cancel(self, run_id: RunId, *, by: str) -> Cancelled:
+        """Ask a run to stop, wherever it is driven."""
+        ...

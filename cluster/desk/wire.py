@@ -1,0 +1,270 @@
+"""What the API takes and gives: typed, and described by its OpenAPI schema."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cluster.desk.diffs import FileDiff
+from cluster.desk.known import Decided, Question
+from cluster.view import Row, RunView
+from orchestration.messages import Budget, Delivery, Plan, Usage
+from orchestration.workflow.journal import RunInfo
+
+Status = Literal["pending", "running", "suspended", "done", "failed", "cancelled", "dead-letter"]
+Line = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Form(BaseModel):
+    """Frozen; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Trouble(Form):
+    """Every error."""
+
+    what: str
+    fix: str
+
+
+class RunSummary(Form):
+    """One row of the list."""
+
+    run_id: str
+    status: Status
+    title: str
+    created_at: float
+    updated_at: float
+    seq: int
+    """Number of its last record."""
+    owner: str
+    parent: str | None
+
+    @classmethod
+    def of(cls, info: RunInfo) -> "RunSummary":
+        return cls(
+            run_id=info.run_id,
+            status=info.status.value,
+            title=info.title,
+            created_at=info.created_at,
+            updated_at=info.updated_at,
+            seq=info.seq,
+            owner=info.owner,
+            parent=info.parent,
+        )
+
+
+class RunPage(Form):
+    """Some runs, newest first."""
+
+    runs: tuple[RunSummary, ...]
+    next: int | None
+    """`offset` of the next page, if there is one."""
+
+
+class TaskState(Form):
+    """What goes on in a task; "" is the team as a whole."""
+
+    task: str
+    state: str
+    doing: str
+    said: str
+    turns: int
+    usage: Usage
+
+    @classmethod
+    def of(cls, row: Row) -> "TaskState":
+        return cls(
+            task=row.task,
+            state=row.state,
+            doing=row.doing,
+            said=row.said,
+            turns=row.turns,
+            usage=row.usage,
+        )
+
+
+class Asked(Form):
+    """A question that waits. A decision names its `digest`, so that it is about this content."""
+
+    label: str
+    gate: str
+    title: str
+    body: str
+    digest: str
+    deadline: float | None
+
+    @classmethod
+    def of(cls, question: Question) -> "Asked":
+        request = question.request
+        return cls(
+            label=question.label,
+            gate=request.gate,
+            title=request.title,
+            body=request.body,
+            digest=request.digest,
+            deadline=question.deadline,
+        )
+
+
+class DecisionMade(Form):
+    """A decision in the history of a run."""
+
+    label: str
+    title: str
+    answer: str
+    comment: str
+    by: str
+    at: float
+
+    @classmethod
+    def of(cls, made: Decided) -> "DecisionMade":
+        return cls(
+            label=made.label,
+            title=made.title,
+            answer=made.answer,
+            comment=made.comment,
+            by=made.by,
+            at=made.at,
+        )
+
+
+class RunDetail(Form):
+    """A run as it stands."""
+
+    run: RunSummary
+    request: str
+    repository: str
+    base: str
+    """Commit that it builds on."""
+    budget: Budget
+    tasks: tuple[TaskState, ...]
+    turns: int
+    usage: Usage
+    questions: tuple[Asked, ...]
+    decisions: tuple[DecisionMade, ...]
+    delivery: Delivery | None
+    error: Trouble | None
+
+    @staticmethod
+    def tasks_of(view: RunView) -> tuple[TaskState, ...]:
+        return tuple(map(TaskState.of, view.rows.values()))
+
+
+class EventItem(Form):
+    """One thing that happened; `text` is of agents and tools: untrusted."""
+
+    seq: int
+    at: float
+    kind: str
+    status: str
+    task: str
+    step: str
+    key: str
+    attempt: int
+    who: str
+    text: str
+    label: str
+    usage: Usage | None
+
+
+class EventPage(Form):
+    """Some events, in order."""
+
+    events: tuple[EventItem, ...]
+    after: int
+    """Ask again with this number: nothing is missed or seen twice."""
+    ended: bool
+    """Whether the run has ended, so that nothing more will come."""
+
+
+class PlanShown(Form):
+    """The plan as it stands."""
+
+    plan: Plan
+    asked: Asked | None
+    """The question about it, while that waits."""
+
+
+class ChangedFile(Form):
+    """One file of a diff."""
+
+    path: str
+    was: str
+    status: str
+    added: int
+    removed: int
+
+    @classmethod
+    def of(cls, file: FileDiff) -> "ChangedFile":
+        return cls(
+            path=file.path,
+            was=file.was,
+            status=file.status,
+            added=file.added,
+            removed=file.removed,
+        )
+
+
+class DiffShown(Form):
+    """The change: its files, and the unified diff."""
+
+    files: tuple[ChangedFile, ...]
+    diff: str
+
+
+class Approve(Form):
+    """Yes."""
+
+    label: str | None = Field(default=None, max_length=200)
+    """Which question, where several wait."""
+    digest: str = Field(default="", max_length=64)
+    """Of the question as you saw it; empty for whatever it says now."""
+    by: Line = "the API"
+    comment: str = Field(default="", max_length=20_000)
+    plan: Plan | None = None
+    """With a question about a plan: this one instead."""
+    budget: str = Field(default="", max_length=200)
+    """With a question about a budget: all that may be spent, such as `10usd,2h`."""
+
+
+class Reject(Form):
+    """No. At a gate this ends the run; a tool call is declined."""
+
+    label: str | None = Field(default=None, max_length=200)
+    digest: str = Field(default="", max_length=64)
+    by: Line = "the API"
+    comment: str = Field(default="", max_length=20_000)
+
+
+class RequestChanges(Form):
+    """Not like this; the comment reaches the agents."""
+
+    label: str | None = Field(default=None, max_length=200)
+    digest: str = Field(default="", max_length=64)
+    by: Line = "the API"
+    comment: str = Field(min_length=1, max_length=20_000)
+
+
+class Recorded(Form):
+    """A decision stands."""
+
+    run_id: str
+    label: str
+    answer: str
+    next: str
+    """What makes the run go on, if nobody drives it."""
+
+
+class Cancel(Form):
+    """Who wants the run to stop."""
+
+    by: Line = "the API"
+
+
+class Cancelled(Form):
+    """A wish to cancel."""
+
+    run_id: str
+    accepted: bool
+    """False if the run had ended already."""
