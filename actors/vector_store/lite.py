@@ -35,7 +35,8 @@ class LiteServer:
             self._leave()
             raise StoreError(
                 f"memory at {directory} is in use by another process",
-                "end the other process (`manta down` ends a cluster's), or use another state directory",
+                "end the other process (`manta down` ends a cluster's), or use another "
+                "state directory",
             ) from None
         except (MilvusLiteError, OSError, RuntimeError, ValueError) as error:
             self._leave()
