@@ -1,6 +1,7 @@
 """Who an agent is: frozen, the same in every process and after every restart."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -57,6 +58,7 @@ class Agent(Generic[A]):
     processors: tuple[ContextProcessor, ...] = (ToolCallFilter(), TokenLimiter())
 
 
+@cache
 def finish_definition(answer: type[BaseModel]) -> ToolDefinition:
     """The `finish` tool for a kind of answer."""
     words = descriptions(Path(__file__).with_name("finish.md"))[FINISH]

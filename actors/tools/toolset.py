@@ -9,6 +9,7 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,17 +64,27 @@ def tool(method: F) -> F:
 
 def tools_of(hands: object) -> list[Tool]:
     """The marked methods of an object, in the order in which they are written."""
-    methods = [function for function in vars(type(hands)).values() if hasattr(function, _MARK)]
-    words = descriptions(Path(inspect.getfile(type(hands))).with_suffix(".md"))
-    return [_tool(hands, method, words) for method in methods]
+    return [
+        Tool(definition, model, getattr(hands, definition.name))
+        for definition, model in _marked(type(hands))
+    ]
 
 
-def _tool(hands: object, method: Callable[..., Any], words: dict[str, str]) -> Tool:
+@cache
+def _marked(kind: type) -> tuple[tuple[ToolDefinition, type[BaseModel]], ...]:
+    """The tools of a class. Their schemas take milliseconds, and every agent asks for them."""
+    methods = [function for function in vars(kind).values() if hasattr(function, _MARK)]
+    words = descriptions(Path(inspect.getfile(kind)).with_suffix(".md"))
+    return tuple(_defined(method, words) for method in methods)
+
+
+def _defined(
+    method: Callable[..., Any], words: dict[str, str]
+) -> tuple[ToolDefinition, type[BaseModel]]:
     name = method.__name__
     hints = typing.get_type_hints(method)
     model = next(hint for key, hint in hints.items() if key != "return")
-    definition = ToolDefinition(name, words[name], parameters(model))
-    return Tool(definition, model, getattr(hands, name))
+    return ToolDefinition(name, words[name], parameters(model)), model
 
 
 def descriptions(file: Path) -> dict[str, str]:
