@@ -13,7 +13,7 @@ from actors.spawn import ResidentSpec, start_resident, start_supervisor
 from cluster import keys
 from cluster.brain import Brain, ToolServers
 from cluster.build import build_id
-from cluster.connection import connect
+from cluster.connection import MEMBERSHIP
 from cluster.local_cluster import cluster_in_use, cluster_status
 from cluster.memory import memory_spec, start_memory
 from cluster.papers import ClusterAddress
@@ -185,7 +185,8 @@ async def _join(settings: Settings, stack: AsyncExitStack) -> ClusterAddress:
     in_use = cluster_in_use(settings)
     address = await asyncio.to_thread(in_use.__enter__)
     stack.callback(in_use.__exit__, None, None, None)
-    await asyncio.to_thread(connect, address)
+    number = await asyncio.to_thread(MEMBERSHIP.enter, address)
+    stack.push_async_callback(asyncio.to_thread, MEMBERSHIP.leave, number)
     return address
 
 

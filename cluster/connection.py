@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import Generator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,69 @@ def client_environment(address: ClusterAddress) -> dict[str, str]:
     return environment
 
 
+class Membership:
+    """This process's place in a cluster. Ray has one for a process, whoever uses it.
+
+    Whoever is the last to leave ends it: a driver whose cluster is gone is ended by Ray itself
+    within a minute, and a door that stays open must not be.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._address: ClusterAddress | None = None
+        self._users = 0
+        self._number = 0
+        """Which membership it is: users of one that was given up are no users of the next."""
+
+    def enter(self, address: ClusterAddress) -> int:
+        """Join, or use what was joined already. Blocking. Returns what `leave` takes.
+
+        Raises:
+            UsageError: an address that is none.
+            InfrastructureError: nobody there, another token, another version.
+        """
+        with self._turn:
+            if self._address != address or not ray.is_initialized():
+                self._end()
+                _join(address)
+                self._address = address
+            self._users += 1
+            return self._number
+
+    def leave(self, number: int) -> None:
+        """No longer needed by one of its users. Blocking."""
+        with self._turn:
+            if number == self._number:
+                self._users -= 1
+                if not self._users:
+                    self._end()
+
+    def give_up(self) -> None:
+        """End it whoever uses it: its cluster is gone. Blocking."""
+        with self._turn:
+            self._end()
+
+    def _end(self) -> None:
+        if self._address is not None:
+            ray.shutdown()
+            self._address, self._users, self._number = None, 0, self._number + 1
+
+
+MEMBERSHIP = Membership()
+"""Of this process."""
+
+
 def connect(address: ClusterAddress) -> None:
-    """Make this process a driver of the cluster. Blocking; before any other use of Ray.
+    """Make this process a driver of the cluster for the rest of its life. Blocking.
 
     Raises:
         UsageError: an address that is none.
         InfrastructureError: nobody there, another token, another version.
     """
+    MEMBERSHIP.enter(address)
+
+
+def _join(address: ClusterAddress) -> None:
     probe(address)
     _adopt_environment(address)
     _forget_working_dir(os.environ)
