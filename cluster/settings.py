@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     """A PostgreSQL URL for runs; none means SQLite in the state directory."""
     memory_uri: str | None = None
     """A Milvus server; none means Milvus Lite in the state directory."""
+    memory_key: str = Field(default="", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+    """Under which name memory keeps the repository; "" goes by its place and its first commit.
+    Never set by a repository."""
 
     # Who thinks
     model: str | None = None
@@ -193,6 +196,13 @@ class Settings(BaseSettings):
 
     slots: int = Field(default=1, ge=1, le=64)
     """Tasks that share one worker process of a role: a process takes 60 MB, a slot about one."""
+
+    # The line of submitted requests
+    parallel_runs: int | None = Field(default=None, ge=1, le=10_000)
+    """Submitted requests that the local cluster works on at once; none means as many as surely find
+    room for a whole team. The others wait in order."""
+    queue_limit: int = Field(default=100, ge=1, le=10_000)
+    """Requests that may wait on a cluster; more are refused."""
 
     # The local cluster
     cpus: int | None = Field(default=None, ge=1)

@@ -4,18 +4,20 @@ import asyncio
 import os
 import re
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actors.git.bundle import decode
+from actors.git.bundle import Bundle, decode
 from actors.git.command import NEUTRAL, Git
 from actors.git.records import entries, oid
-from actors.git.repository import index_pack, pack_bundle
+from actors.git.repository import BareRepository, index_pack, pack_bundle
 from orchestration.errors import ConflictError, GitError, UsageError
 from orchestration.ids import CommitId
 
+BUNDLE = ".bundle"
+"""How the files are called that `git bundle create` makes."""
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://|(?P<ssh>[\w.-]+@[\w.-]+:)")
 _SCHEMES = {"https", "ssh", "git", "file"}
 _PERSONAL = re.compile(
@@ -25,6 +27,8 @@ _PERSONAL = re.compile(
     re.IGNORECASE,
 )
 """What a person's own git needs to reach a private repository."""
+_BRANCH = re.compile(r"(?!HEAD$|.*\.lock(/|$))[A-Za-z0-9_+][A-Za-z0-9_+-]*([./][A-Za-z0-9_+-]+)*")
+"""Names of branches that need no asking whether they are legal; git knows more."""
 _ZERO = "0" * 40
 NOTES = "manta"
 """Where notes are kept: `git log --notes=manta` shows them, `refs/notes/manta` carries them."""
@@ -46,19 +50,33 @@ class Source:
     submodules: tuple[str, ...]
     """Paths of submodules; they will be empty directories."""
     local_path: Path | None
-    """The user's repository on this machine; None when it came from a URL."""
+    """The user's repository on this machine; None when it came from a URL or a bundle."""
+    is_file: bool = False
+    """It came from a bundle, which is nothing to deliver into."""
+
+    def parcel(self) -> bytes:
+        """A bundle that opens as this very source, elsewhere: HEAD is on the branch that it was.
+
+        A ref whose name cannot be a branch's is left out; HEAD is then on no branch.
+        """
+        name = f"refs/heads/{self.ref_name}"
+        heads = {name: self.commit} if _BRANCH.fullmatch(self.ref_name) else {}
+        return Bundle({"HEAD": self.commit, **heads}, (), decode(self.bundle).pack).encode()
 
 
 async def open_source(path_or_url: str, ref: str = "HEAD") -> Source:
-    """Read a commit from a repository on this machine or at a URL.
+    """Read a commit from a repository or a bundle on this machine, or from a URL.
 
     Raises:
         UsageError: not a repository, no commits, unknown ref, a kind that is not supported.
-        GitError: the URL cannot be reached.
+        GitError: the URL cannot be reached, or the bundle is broken.
     """
     url = _URL.match(path_or_url)
     if not url:
         path = await asyncio.to_thread(lambda: Path(path_or_url).expanduser().absolute())
+        if await asyncio.to_thread(path.is_file):
+            async with _unpacked(path) as git:
+                return replace(await _read(git, ref, _name(str(path)), None), is_file=True)
         return await _read(await _open(path), ref, _name(str(path)), path)
     if not url["ssh"] and url["scheme"] not in _SCHEMES:
         raise UsageError(
@@ -220,7 +238,50 @@ async def opened(path_or_url: str) -> AsyncGenerator[Git]:
             yield git
     else:
         path = await asyncio.to_thread(lambda: Path(path_or_url).expanduser().absolute())
-        yield await _open(path)
+        if await asyncio.to_thread(path.is_file):
+            async with _unpacked(path) as git:
+                yield git
+        else:
+            yield await _open(path)
+
+
+@asynccontextmanager
+async def _unpacked(path: Path) -> AsyncGenerator[Git]:
+    """What a bundle file holds, as a bare repository in a temporary directory. Objects are checked.
+
+    Raises:
+        UsageError: the file is no bundle, or one that builds on commits it does not bring.
+    """
+    whole = f"make one with `git bundle create {path.stem}{BUNDLE} HEAD --branches --tags`"
+    try:
+        bundle = decode(await asyncio.to_thread(path.read_bytes))
+    except GitError as error:
+        raise UsageError(f"{path} is not a git bundle", whole) from error
+    if bundle.needs:
+        raise UsageError(f"{path} builds on {bundle.needs[0][:12]}, which it does not bring", whole)
+    scratch = await asyncio.to_thread(tempfile.TemporaryDirectory, ignore_cleanup_errors=True)
+    try:
+        made = await BareRepository.create(Path(scratch.name) / "unpacked")
+        git = await _open(made.path)
+        await index_pack(git, bundle.pack)
+        refs = {name: at for name, at in bundle.heads.items() if name.startswith("refs/")}
+        for name, commit in refs.items():
+            await git("update-ref", name, oid(commit))
+        await _put_head(git, bundle.heads)
+        yield git
+    finally:
+        await asyncio.to_thread(scratch.cleanup)
+
+
+async def _put_head(git: Git, heads: Mapping[str, CommitId]) -> None:
+    """HEAD as a clone of the bundle has it: on a branch of its commit, if there is one."""
+    branches = [name for name in heads if name.startswith("refs/heads/")]
+    head = heads.get("HEAD")
+    fitting = [name for name in branches if head in {None, heads[name]}]
+    if fitting and (head or len(branches) == 1):
+        await git("symbolic-ref", "HEAD", fitting[0])
+    elif head:
+        await git("update-ref", "--no-deref", "HEAD", oid(head))
 
 
 @asynccontextmanager
@@ -250,4 +311,4 @@ async def _clone(url: str) -> AsyncGenerator[Git]:
 
 def _name(path_or_url: str) -> str:
     last = re.split(r"[/:]", path_or_url.rstrip("/"))[-1]
-    return last.removesuffix(".git") or "repository"
+    return last.removesuffix(BUNDLE).removesuffix(".git") or "repository"

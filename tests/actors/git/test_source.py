@@ -178,3 +178,58 @@ async def test_a_note_is_kept_with_a_commit_and_nothing_of_the_repository_runs(
     checkout.git("config", "core.hooksPath", "/dev/null")
     assert await annotation(str(checkout.path), "0" * 40) == b""
     assert first == checkout.head
+
+
+async def test_a_bundle_file_is_a_source(checkout: Checkout, bare: BareRepository):
+    checkout.git("branch", "old")
+    checkout.commit({"b": "b"})
+    checkout.git("bundle", "create", "-q", "../whole.bundle", "HEAD", "--branches")
+    path = checkout.path.parent / "whole.bundle"
+    source = await open_source(str(path))
+    assert (source.name, source.commit, source.ref_name) == ("whole", checkout.head, "main")
+    assert (source.is_dirty, source.local_path, source.is_file) == (False, None, True)
+    assert await bare.import_bundle(source.bundle) == (checkout.head,)
+    assert (await open_source(str(path), "old")).commit != checkout.head
+
+
+@pytest.mark.parametrize("name", ["main", "feature/x-1"])
+async def test_a_parcel_opens_as_the_source_it_was_made_of(checkout: Checkout, name: str):
+    if name != "main":
+        checkout.git("checkout", "-q", "-b", name)
+    source = await open_source(str(checkout.path))
+    path = checkout.path.parent / "project.bundle"
+    path.write_bytes(source.parcel())
+    again = await open_source(str(path))
+    assert (again.name, again.commit, again.ref_name) == ("project", checkout.head, name)
+
+
+async def test_a_parcel_of_a_bare_commit_is_on_no_branch(checkout: Checkout):
+    first = checkout.head
+    checkout.commit({"b": "b"})
+    source = await open_source(str(checkout.path), f"{first}~0")
+    path = checkout.path.parent / "project.bundle"
+    path.write_bytes(source.parcel())
+    again = await open_source(str(path))
+    assert (again.commit, again.ref_name) == (first, "HEAD")
+
+
+async def test_files_that_are_no_whole_bundle_say_how_to_make_one(checkout: Checkout):
+    path = checkout.path.parent / "x.bundle"
+    path.write_text("hello")
+    with pytest.raises(UsageError, match="is not a git bundle — make one with"):
+        await open_source(str(path))
+    checkout.commit({"b": "b"})
+    checkout.git("bundle", "create", "-q", str(path), "HEAD~1..HEAD")
+    with pytest.raises(UsageError, match="which it does not bring"):
+        await open_source(str(path))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UsageError, match="which it does not bring"):
+        await open_source(str(path))
+
+
+async def test_a_torn_bundle_is_refused(checkout: Checkout):
+    path = checkout.path.parent / "x.bundle"
+    checkout.git("bundle", "create", "-q", str(path), "HEAD")
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(GitError):
+        await open_source(str(path))
