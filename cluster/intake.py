@@ -132,7 +132,7 @@ async def take_in(
         text=text,
         repository=source.name,
         base=base,
-        memory=await memory_key(source, origin, repository),
+        memory=settings.memory_key or await memory_key(source, origin, repository),
         origin=origin,
         base_ref=source.ref_name,
         brain=brain.model_dump_json(),
@@ -158,6 +158,8 @@ def public_origin(given: str, source: Source) -> str:
     """Where the repository is, without credentials."""
     if source.local_path is not None:
         return str(source.local_path)
+    if source.is_file:
+        return Path(given).name
     parts = urlsplit(given)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
