@@ -101,7 +101,7 @@ def connect(address: ClusterAddress) -> None:
 
 def _join(address: ClusterAddress) -> None:
     probe(address)
-    _adopt_environment(address)
+    adopt_environment(address)
     _forget_working_dir(os.environ)
     # Ray tells of dead workers on stdout, where only our data belongs; the journal knows of them.
     ray_worker.print_to_stdstream = _unheard
@@ -129,8 +129,11 @@ def _unheard(*_: object, **__: object) -> None:
     """In place of Ray's printing."""
 
 
-def _adopt_environment(address: ClusterAddress) -> None:
-    """Tell Ray about the cluster, although it has read the environment when it was imported."""
+def adopt_environment(address: ClusterAddress) -> None:
+    """Tell Ray about the cluster, although it has read the environment when it was imported.
+
+    Ray's clients of every kind then reach this cluster and no other.
+    """
     if address.is_local:
         os.environ.pop("RAY_AUTH_TOKEN", None)
         # Else Ray takes 127.0.0.1 for a way of saying "my outward address".

@@ -44,6 +44,8 @@ class Order:
     object_store_bytes: int
     dashboard_port: int
     idle_stop_s: float
+    resources: dict[str, float]
+    """Of Ray's kind, by name."""
 
 
 def main() -> None:
@@ -186,6 +188,7 @@ def _start_command(order: Order, temp: Path, dashboard: str) -> list[str]:
         "--dashboard-port": port,
         "--temp-dir": temp,
         "--object-store-memory": order.object_store_bytes,
+        "--resources": json.dumps(order.resources),
         # It copies the workers' logs to drivers; ours read events instead.
         "--include-log-monitor": "false",
     }

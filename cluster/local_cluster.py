@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from cluster.jobs.places import PATIENCE_S, PLACE, places
 from cluster.keeper import Order
 from cluster.papers import LOOPBACK_ONLY, ClusterAddress, Papers, authentication, locked
 from cluster.processes import end, environment_of, family, folder_of, is_alive
@@ -169,6 +170,7 @@ def _launch_keeper(papers: Papers, settings: Settings) -> None:
         object_store_bytes=settings.object_store_mb * 1024**2,
         dashboard_port=settings.dashboard_port,
         idle_stop_s=settings.idle_stop_s,
+        resources={PLACE: places(settings)},
     )
     papers.keeper_lock.write_bytes(b"")
     with papers.log.open("wb") as log:
@@ -191,7 +193,11 @@ def _json(order: Order) -> str:
 def node_environment(environ: Mapping[str, str], papers: Papers) -> dict[str, str]:
     """What the cluster's processes may know of the environment of whoever starts them."""
     kept = {name: value for name, value in environ.items() if _FOR_NODES.fullmatch(name)}
-    own = {"MANTA_STATE_DIR": str(papers.state_dir), "RAY_USAGE_STATS_ENABLED": "0"}
+    own = {
+        "MANTA_STATE_DIR": str(papers.state_dir),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_JOB_START_TIMEOUT_SECONDS": str(PATIENCE_S),
+    }
     return kept | own | authentication(str(papers.token)) | LOOPBACK_ONLY
 
 

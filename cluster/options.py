@@ -13,7 +13,7 @@ import click
 
 from cluster.budgets import parse_budget
 from cluster.settings import Settings
-from cluster.sources import load_settings, unknown_variables
+from cluster.sources import Loaded, load_settings, unknown_variables
 from orchestration.errors import MantaError
 
 P = ParamSpec("P")
@@ -83,6 +83,11 @@ def settings_from(options: dict[str, Any], repository: str | None = None) -> Set
     Raises:
         UsageError: something in them is unknown or wrong; says where.
     """
+    return loaded_from(options, repository).settings
+
+
+def loaded_from(options: dict[str, Any], repository: str | None = None) -> Loaded:
+    """Settings as `settings_from` gives them, with where each came from."""
     flags = {name: options.get(name) for name in SETTING_FLAGS}
     if options.get("budget"):
         flags["budget"] = parse_budget(options["budget"]).model_dump(exclude_none=True)
@@ -96,7 +101,7 @@ def settings_from(options: dict[str, Any], repository: str | None = None) -> Set
         say(f"{name} is not a setting{hint}; ignored")
     folder = Path(repository) if repository else None
     local = folder if folder and folder.is_dir() else None
-    return load_settings(flags, repository=local).settings
+    return load_settings(flags, repository=local)
 
 
 def say(text: str) -> None:

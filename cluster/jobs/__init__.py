@@ -1,0 +1,1 @@
+"""Requests as Ray jobs: packed, handed over, waiting in line, followed."""
