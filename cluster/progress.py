@@ -1,48 +1,57 @@
-"""A run's progress for people and programs: a live table, plain lines, or JSON lines.
+"""A run's progress for people and programs: a live tree, plain lines, or JSON lines.
 
 Everything that agents, tools and repositories said is untrusted: it is neutralised and never read
 as markup.
 """
 
+import asyncio
 import json
+import os
 import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TextIO
-
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from typing import Any, TextIO
 
 from actors.tools.text import neutralise
 from cluster.brain import Brain
+from cluster.figures import duration, totals
 from cluster.options import SCHEMA
-from cluster.view import TEAM, Row, RunView, fold, step_in_words
+from cluster.painting import Painter, without_echo
+from cluster.tree import PLAIN, RECORDED, Glyphs, Scene, draw
+from cluster.view import RunView, fold, step_in_words
+from orchestration.errors import MantaError
 from orchestration.events import Event, EventKind, EventSink
-from orchestration.messages import FeatureRequest, Usage
+from orchestration.messages import FeatureRequest, Plan
 
-RECORDED = "The model's replies are a recording; everything else is real."
-
-_MARKS = {"working": ("●", "cyan"), "waiting": ("?", "yellow"), "done": ("✓", "green")}
-_FAILED = ("✗", "red")
+TICK_S = 0.2
+AskPlan = Callable[[], Awaitable[Plan | None]]
+"""The plan as it stands; asked when it was made or edited."""
 
 
 @contextmanager
 def open_sink(
-    request: FeatureRequest, *, as_json: bool, out: TextIO | None = None
+    request: FeatureRequest,
+    *,
+    as_json: bool,
+    out: TextIO | None = None,
+    plan: AskPlan | None = None,
 ) -> Generator[EventSink]:
-    """The sink that fits: JSON lines if asked for, a live table on a terminal, else lines."""
+    """The sink that fits: JSON lines if asked for, a live tree on a terminal, else lines."""
     stream = sys.stdout if out is None else out
     if as_json:
         yield JsonSink(request, stream)
-    elif stream.isatty():
-        with TableSink(request, Console(file=stream, highlight=False)) as sink:
+    elif is_screen(stream):
+        with without_echo(stream), TreeSink(request, stream, plan) as sink:
             yield sink
     else:
         yield LineSink(request, stream)
+
+
+def is_screen(stream: TextIO) -> bool:
+    """Whether pictures can be painted there."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def is_recorded(request: FeatureRequest) -> bool:
@@ -72,14 +81,17 @@ class JsonSink:
         )
 
     async def emit(self, event: Event, /) -> None:
-        fields = {name: value for name, value in asdict(event).items() if name != "usage" and value}
-        if event.usage:
-            fields["usage"] = event.usage.model_dump()
-        self._write({"type": "event", **fields})
+        self._write({"type": "event", **facts_of(event)})
 
     def _write(self, line: dict[str, object]) -> None:
         self._out.write(json.dumps({"v": SCHEMA, **line}) + "\n")
         self._out.flush()
+
+
+def facts_of(event: Event) -> dict[str, Any]:
+    """Those fields of an event that say something, for programs."""
+    fields = {name: value for name, value in asdict(event).items() if name != "usage" and value}
+    return fields | ({"usage": event.usage.model_dump()} if event.usage else {})
 
 
 class LineSink:
@@ -141,79 +153,36 @@ def _step_line(event: Event, text: str) -> str:
             return ""
 
 
-class TableSink:
-    """A table that is drawn anew as events come and time goes by."""
+class TreeSink:
+    """A tree that is painted anew as events come and time goes by."""
 
-    def __init__(self, request: FeatureRequest, console: Console) -> None:
-        self._request = request
-        self._view = RunView()
-        self._live = Live(
-            console=console, get_renderable=self._draw, refresh_per_second=4, transient=False
-        )
-        if is_recorded(request):
-            console.print(Text(RECORDED, style="yellow"))
+    def __init__(self, request: FeatureRequest, out: TextIO, plan: AskPlan | None = None) -> None:
+        self._painter = Painter(out)
+        glyphs = PLAIN if self._painter.is_ascii else Glyphs()
+        self._scene = Scene(request, RunView(), time.time(), None, is_recorded(request), glyphs)
+        self._ask_plan = plan
+        self._timer: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> "TableSink":
-        self._live.start()
+    def __enter__(self) -> "TreeSink":
+        self._tick()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        if self._timer:
+            self._timer.cancel()
+        self._painter.leave(draw(self._now(), self._painter.room[0]))
 
     async def emit(self, event: Event, /) -> None:
-        self._view = fold(self._view, event)
+        self._scene = replace(self._scene, view=fold(self._scene.view, event))
+        is_planned = event.kind is EventKind.STEP and event.step in {"plan", "ask_plan"}
+        if self._ask_plan and is_planned and event.status == "done":
+            with suppress(MantaError):  # the tree is drawn without it
+                self._scene = replace(self._scene, plan=await self._ask_plan())
 
-    def _draw(self) -> RenderableType:
-        return draw(self._request, self._view, now=time.time())
+    def _tick(self) -> None:
+        self._scene = replace(self._now(), tick=self._scene.tick + 1)
+        self._painter.paint(draw(self._scene, *self._painter.room))
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
-
-def draw(request: FeatureRequest, view: RunView, *, now: float) -> RenderableType:
-    """The run as a table of its tasks."""
-    table = Table(box=None, pad_edge=False, expand=True)
-    table.add_column("", width=1)
-    table.add_column("Task", no_wrap=True)
-    table.add_column("Now", no_wrap=True)
-    table.add_column("Last heard", ratio=1, no_wrap=True, overflow="ellipsis")
-    for title in ("Turns", "Cost", "Time"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in view.rows.values():
-        table.add_row(*_cells(row, now))
-    head = Text(headline(request), no_wrap=True, overflow="ellipsis")
-    return Group(head, table, Text(f"{view.status} · {totals(view)}", style="dim"))
-
-
-def _cells(row: Row, now: float) -> tuple[Text, ...]:
-    """One row, each cell plain text: nothing in it is markup."""
-    mark, colour = _MARKS.get(row.state, _FAILED)
-    end = row.heard if row.is_over else max(now, row.heard)
-    return (
-        Text(mark, style=colour),
-        Text("the team" if row.task == TEAM else neutralise(row.task), style="bold"),
-        Text(neutralise(row.doing)),
-        Text(" ".join(neutralise(row.said).split()), style="dim"),
-        Text(str(row.turns or "")),
-        Text(cost(row.usage)),
-        Text(duration(end - row.began)),
-    )
-
-
-def totals(view: RunView) -> str:
-    """What the run took so far."""
-    tokens = view.usage.input_tokens + view.usage.output_tokens
-    spent = [duration(view.heard - view.began), f"{view.turns} turns", f"{tokens:,} tokens"]
-    return ", ".join([*spent, cost(view.usage)] if view.usage.cost_usd else spent)
-
-
-def cost(usage: Usage) -> str:
-    """Dollars; empty where models have no price."""
-    return f"${usage.cost_usd:.2f}" if usage.cost_usd else ""
-
-
-def duration(seconds: float) -> str:
-    """Such as 8s, 2m05s or 1h02m."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    def _now(self) -> Scene:
+        return replace(self._scene, now=time.time())

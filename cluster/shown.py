@@ -15,7 +15,7 @@ from cluster.follow import delivered as delivery_of
 from cluster.graph import graph
 from cluster.intake import repository_path
 from cluster.options import tell
-from cluster.progress import line_of
+from cluster.progress import facts_of, line_of
 from cluster.settings import Settings
 from cluster.view import RunView, fold
 from orchestration.approval import Answer, ApprovalRequest, Decision
@@ -227,4 +227,4 @@ async def _log(journal: Journal, run_id: RunId, *, as_json: bool) -> None:
         for event in filter(None, map(event_of, records)):
             view = fold(view, event)
             if line := line_of(event, view):
-                tell(as_json, "event", line, **json.loads(json.dumps(event.__dict__)))
+                tell(as_json, "event", line, **facts_of(event))

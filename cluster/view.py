@@ -1,7 +1,7 @@
 """What a person sees of a run: a pure fold of its events, drawn by `cluster.progress`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -31,9 +31,34 @@ _DOING = {
     "ask_delivery": "delivery gate",
     "deliver": "delivering",
 }
+STAGES = ("test", "red", "code", "green", "review", "merge")
+"""What a task goes through, in order."""
+_STAGE = {
+    "write_test": 0,
+    "prove_red": 1,
+    "write_code": 2,
+    "prove_green": 3,
+    "review": 4,
+    "audit": 4,
+    "challenge": 4,
+    "merge": 5,
+}
 _RIVAL = re.compile(r"/attempt\[(?!1\])")
 """In the key of a step of a second or later coder who competes for a task."""
+THINKING = "thinking"
 _ENDS = {"done", "failed", "retry", "withdrawn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A step that runs now."""
+
+    name: str
+    """What people call it; empty where it takes no time."""
+    who: str = ""
+    """The player at work, once heard of."""
+    said: str = ""
+    """What the player does, in its words. Untrusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +68,10 @@ class Row:
     task: str
     state: str = "working"
     """working, waiting, done or failed."""
-    running: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Steps that run now: key to what people call it."""
+    running: Mapping[str, Act] = field(default_factory=lambda: MappingProxyType({}))
+    """Steps that run now, by key."""
+    stage: int = 0
+    """How many of `STAGES` lie behind it in this round."""
     said: str = ""
     """What was heard last: a tool call, a note, a failure. Untrusted."""
     rounds: int = 0
@@ -60,7 +87,7 @@ class Row:
         if self.state in {"done", "failed"} and not self.running:
             return self.state
         again = f" (round {self.rounds})" if self.rounds > 1 else ""
-        return (" and ".join(filter(None, dict.fromkeys(self.running.values()))) or "…") + again
+        return (joined([act.name for act in self.running.values()]) or "…") + again
 
     @property
     def is_over(self) -> bool:
@@ -87,6 +114,12 @@ class RunView:
     @property
     def turns(self) -> int:
         return sum(row.turns for row in self.rows.values())
+
+
+def joined(names: Iterable[str]) -> str:
+    """Such as `review, security and mutants`: each once, empty ones left out."""
+    *first, last = list(dict.fromkeys(filter(None, names))) or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def step_in_words(step: str) -> str:
@@ -126,37 +159,57 @@ def _put(view: RunView, row: Row) -> RunView:
 
 
 def _step(row: Row, event: Event) -> Row:
-    running = {key: name for key, name in row.running.items() if key != event.key}
     if event.status == "started":
-        running[event.key] = step_in_words(event.step)
-        begins_round = event.step == "write_code" and event.attempt <= 1
-        rounds = row.rounds + (begins_round and not _RIVAL.search(event.key))
-        return replace(row, state="working", rounds=rounds, running=MappingProxyType(running))
+        return _begun(row, event)
     if event.status not in _ENDS:
         return row
-    state, said = row.state, event.text or row.said
+    state, said, stage = row.state, event.text or row.said, row.stage
     if event.status == "failed":
         state = "failed"
     elif event.status == "done" and event.step == "merge":
-        state = "done"
-    return replace(row, state=state, said=said, running=MappingProxyType(running))
+        state, stage = "done", len(STAGES)
+    return replace(row, state=state, said=said, stage=stage, running=_without(row, event))
+
+
+def _begun(row: Row, event: Event) -> Row:
+    name = step_in_words(event.step)
+    again = f", attempt {event.attempt}" if name and event.attempt > 1 else ""
+    running = MappingProxyType({**row.running, event.key: Act(name + again)})
+    is_rival = bool(_RIVAL.search(event.key))
+    begins_round = event.step == "write_code" and event.attempt <= 1 and not is_rival
+    stage = row.stage if is_rival else _STAGE.get(event.step, row.stage)
+    rounds = row.rounds + begins_round
+    return replace(row, state="working", rounds=rounds, stage=stage, running=running)
+
+
+def _without(row: Row, event: Event) -> Mapping[str, Act]:
+    return MappingProxyType({key: act for key, act in row.running.items() if key != event.key})
+
+
+def _heard(row: Row, event: Event, said: str) -> Mapping[str, Act]:
+    """What runs, with the latest of the step that an event is about."""
+    act = row.running.get(event.key)
+    if act is None:
+        return row.running
+    told = replace(act, who=event.who or act.who, said=said)
+    return MappingProxyType({**row.running, event.key: told})
 
 
 def _turn(row: Row, event: Event) -> Row:
     if event.status != "reply":
-        return row
+        return replace(row, running=_heard(row, event, THINKING))
     usage = row.usage + event.usage if event.usage else row.usage
     said = f"{event.who}: {event.text}" if event.who and event.text else event.text
-    return replace(row, turns=row.turns + 1, usage=usage, said=said or row.said)
+    running = _heard(row, event, event.text)
+    return replace(row, turns=row.turns + 1, usage=usage, said=said or row.said, running=running)
 
 
 def _waiting(row: Row, event: Event) -> Row:
-    running = {key: name for key, name in row.running.items() if key != event.key}
-    return replace(row, state="waiting", said=event.text, running=MappingProxyType(running))
+    return replace(row, state="waiting", said=event.text, running=_without(row, event))
 
 
 def _note(row: Row, event: Event) -> Row:
-    return replace(row, said=event.text)
+    return replace(row, said=event.text, running=_heard(row, event, event.text))
 
 
 _OF_ROWS: Mapping[EventKind, Callable[[Row, Event], Row]] = {

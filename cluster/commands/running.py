@@ -12,6 +12,7 @@ from cluster import shown
 from cluster.app import open_house, open_store
 from cluster.budgets import is_about_budget, parse_budget, raise_budget
 from cluster.demo.sample import demo_order
+from cluster.desk.known import knowledge
 from cluster.follow import follow
 from cluster.handing import hand_over, require_able
 from cluster.intake import Order, take_in
@@ -20,7 +21,7 @@ from cluster.progress import open_sink
 from cluster.settings import Settings
 from orchestration.errors import LimitError
 from orchestration.ids import RunId, StepKey, parse_run_id
-from orchestration.messages import FeatureRequest
+from orchestration.messages import FeatureRequest, Plan
 from orchestration.stories import request_of, unplayed
 from orchestration.workflow.journal import Journal, RunStatus
 from orchestration.workflow.outcome import RunOutcome, outcome_of
@@ -151,7 +152,11 @@ async def watch_to_end(
         signal.SIGTERM,
         lambda: stops.add(loop.create_task(journal.request_cancel(run_id, by="a stopped job"))),
     )
-    with open_sink(request, as_json=as_json) as sink:
+
+    async def plan() -> Plan | None:
+        return (await knowledge(journal, run_id)).plan
+
+    with open_sink(request, as_json=as_json, plan=plan) as sink:
         outcome = await follow(journal, run_id, sink, after=after)
     return await conclude(journal, settings, run_id, outcome, as_json=as_json)
 

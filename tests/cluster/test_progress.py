@@ -1,14 +1,14 @@
 import io
 import json
 
-from rich.console import Console
-
 from cluster.brain import Brain
-from cluster.progress import RECORDED, draw, duration, line_of, open_sink
+from cluster.figures import duration
+from cluster.progress import line_of, open_sink
+from cluster.tree import PLAIN, RECORDED, Glyphs, Scene, draw
 from cluster.view import RunView, fold
 from orchestration.events import Event, EventKind
-from orchestration.ids import CommitId, RunId
-from orchestration.messages import FeatureRequest, TreeRef, Usage
+from orchestration.ids import CommitId, RunId, TaskId
+from orchestration.messages import CodeTask, FeatureRequest, Plan, TreeRef, Usage
 
 RUN = RunId("add-greeting-1a2b3c")
 PAID = Usage(calls=1, input_tokens=900, output_tokens=100, cost_usd=0.25)
@@ -46,10 +46,8 @@ class Story:
 
 def built() -> Story:
     story = Story().tell(EventKind.RUN, status="created").step("started", "write_code")
-    story.tell(
-        EventKind.TURN, status="reply", task="greet", who="coder-1", text="edit a.py", usage=PAID
-    )
-    return story
+    said = {"who": "coder-1", "text": "edit a.py", "key": KEY + "write_code"}
+    return story.tell(EventKind.TURN, status="reply", task="greet", usage=PAID, **said)
 
 
 async def written(story: Story, *, as_json: bool = False, **changes: object) -> list[str]:
@@ -60,10 +58,24 @@ async def written(story: Story, *, as_json: bool = False, **changes: object) -> 
     return out.getvalue().splitlines()
 
 
-def drawn(view: RunView, **changes: object) -> str:
-    console = Console(file=io.StringIO(), width=120, record=True)
-    console.print(draw(request(**changes), view, now=1010.0))
-    return console.export_text()
+def drawn(view: RunView, width: int = 120, height: int | None = None, **changes: object) -> str:
+    plan, glyphs = changes.pop("plan", None), changes.pop("glyphs", Glyphs())
+    assert plan is None or isinstance(plan, Plan)
+    assert isinstance(glyphs, Glyphs)
+    scene = Scene(request(**changes), view, now=1010.0, plan=plan, glyphs=glyphs)
+    return "\n".join(line.plain for line in draw(scene, width, height))
+
+
+def planned(*names: str) -> Plan:
+    """Tasks, each after the one before it."""
+    tasks = tuple(
+        CodeTask(
+            id=TaskId(name), title=f"Add {name}", description="It.", acceptance=("It is there.",),
+            after=tuple(TaskId(before) for before in names[max(0, number - 1) : number]),
+        )
+        for number, name in enumerate(names)
+    )  # fmt: skip
+    return Plan(summary="All of it.", tasks=tasks)
 
 
 def test_a_row_shows_what_its_agent_does_now_and_what_it_took() -> None:
@@ -138,7 +150,7 @@ async def test_piped_progress_is_plain_lines_with_the_time_since_the_start() -> 
         "    0s  run created",
         "    1s  greet: writing code",
         "    3s  greet: writing code failed: worker died (trying again)",
-        "    4s  done (4s, 1 turns, 1,000 tokens, $0.25)",
+        "    4s  done (4s, 1 turn, 1,000 tokens, $0.25)",
     ]
 
 
@@ -180,15 +192,73 @@ async def test_a_terminal_that_knows_no_unicode_is_not_an_error() -> None:
     assert "Gr??e" in out.read()
 
 
-def test_the_table_has_a_row_for_each_task_and_one_for_the_team() -> None:
+def test_the_tree_has_a_branch_for_each_task_below_the_team() -> None:
     story = built().tell(EventKind.STEP, status="started", step="plan", key="round#1/plan")
 
-    text = drawn(story.view())
+    *_, team, greet, act, _, foot = drawn(story.view()).splitlines()
 
-    assert "the team" in text
-    assert "planning" in text
+    assert "planning" in team
+    assert "greet  ▰▰▱▱▱▱ writing code" in greet
+    assert greet.endswith("1.0k tok  $0.25    8s")
+    assert act.split() == ["coder-1", "edit", "a.py"]
+    assert foot.startswith("running · ")
+
+
+def test_tasks_that_wait_are_shown_with_what_they_wait_for() -> None:
+    text = drawn(built().view(), plan=planned("greet", "part"))
+
+    assert "building, 0 of 2 merged" in text
+    assert "└─ ○ part   ▱▱▱▱▱▱ after greet  Add part" in text
+
+
+def test_every_agent_at_work_has_a_line_and_thinks_once_its_tools_answered() -> None:
+    story = built().step("done", "write_code").step("started", "review").step("started", "audit")
+    for who, step, status in (
+        ("reviewer-1", "review", "results"),
+        ("security-1", "audit", "reply"),
+    ):
+        story.tell(
+            EventKind.TURN, status=status, task="greet", key=KEY + step, who=who, text="run bandit"
+        )
+
+    lines = [line.split() for line in drawn(story.view()).splitlines()]
+
+    assert ["reviewer-1", "thinking"] in lines
+    assert ["security-1", "run", "bandit"] in lines
+
+
+def test_no_line_is_wider_and_no_picture_longer_than_the_terminal() -> None:
+    story = built()
+    for number in range(40):
+        story.step("started", "write_code", task=f"task-{number}", key=f"build[task-{number}]/x")
+        story.step("done", "merge", task=f"task-{number}", key=f"build[task-{number}]/m")
+    wide = "漢字" * 100
+    story.tell(EventKind.NOTE, task="greet", text=wide, who=wide, key=KEY + "write_code")
+
+    for width, height in ((120, 24), (80, 12), (40, 8), (12, 5)):
+        scene = Scene(request(text=wide), story.view(), now=1010.0)
+        lines = draw(scene, width, height)
+
+        assert len(lines) <= height
+        assert max(line.cell_len for line in lines) <= width
+
+
+def test_where_there_is_little_room_what_is_done_goes_first() -> None:
+    story = built()
+    for number in range(10):
+        story.step("done", "merge", task=f"task-{number}", key=f"build[task-{number}]/m")
+
+    text = drawn(story.view(), height=8)
+
+    assert "task-3" not in text
     assert "greet" in text
-    assert "$0.25" in text
+    assert "building, 10 of 11 merged" in text
+
+
+def test_a_terminal_of_ascii_gets_ascii() -> None:
+    text = drawn(built().view(), plan=planned("greet", "part"), glyphs=PLAIN)
+
+    assert text.isascii()
 
 
 def test_what_tools_did_is_not_told_in_lines() -> None:
