@@ -91,6 +91,8 @@ class ResidentHandle:
 
     def __init__(self, actor: ActorHandle, name: str) -> None:
         self._actor, self._name = actor, name
+        self._verbs: dict[str, ActorHandle] = {}
+        """Ray's methods by the names that its dashboard shows; making one takes a while."""
 
     async def ready(self) -> str:
         return await answer(self._actor.ready.remote, self._name)
@@ -101,12 +103,17 @@ class ResidentHandle:
         deadline = loop.time() + PATIENCE_S
         while True:
             try:
-                method = self._actor.call.options(name=f"{self._name}.{verb}")
+                method = self._verb(verb)
                 return await answer(method.remote, self._name, verb, arguments, named)
             except WorkerLostError:
                 if not again or loop.time() > deadline:
                     raise
                 await asyncio.sleep(0.2)
+
+    def _verb(self, verb: str) -> ActorHandle:
+        if verb not in self._verbs:
+            self._verbs[verb] = self._actor.call.options(name=f"{self._name}.{verb}")
+        return self._verbs[verb]
 
 
 class JournalHandle(ResidentHandle):

@@ -1,11 +1,13 @@
 """The agent loop. What it may not do stands in `limits`, what it remembers in `transcript`."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from actors.agent.agent import FINISH, A, Agent, finish_definition
-from actors.agent.limits import Action, Guard, Ruling, standard_guards
+from actors.agent.limits import Action, AgentFailedError, Guard, Ruling, standard_guards
 from actors.agent.transcript import Transcript
 from actors.agent.wire import system_entry, task_entry, tool_form
 from actors.context.window import Window
@@ -15,7 +17,7 @@ from actors.tools.schema import parse_object, validate
 from actors.tools.text import neutralise, one_line
 from actors.tools.tool import ToolDefinition, ToolResult
 from orchestration.clock import Clock
-from orchestration.errors import MantaError
+from orchestration.errors import BudgetExceededError, MantaError
 from orchestration.ids import StepGrant
 from orchestration.workflow.journal import Journal
 from orchestration.workflow.step import Suspend
@@ -76,33 +78,54 @@ async def run_agent(
         part=agent.part,
     )
     transcript.make_room()
-    while transcript.finished is None:
-        if transcript.waiting is None:
-            _stop_if_told(guards, transcript, clock.now() - started)
-            turn = transcript.turn + 1
-            request = ModelRequest(
-                key=transcript.key_of(turn),
-                role=agent.role,
-                conversation=conversation,
-                turn=turn,
-                messages=transcript.window.messages(transcript.tail),
-                tools=forms,
-                difficulty=agent.difficulty,
-            )
-            reply = await gateway.complete(request)
-            await transcript.append_reply(reply)
-            if reply.notice:
-                await note(reply.notice)
-        await gateway.acknowledge(transcript.key)
-        results = await _answer_calls(agent, transcript)
-        transcript.see(results)
-        rulings = _judge(guards, transcript, clock.now() - started)
-        notices = tuple(ruling.text for ruling in rulings if ruling.action is Action.INJECT)
-        compact = any(ruling.action is Action.COMPACT for ruling in rulings)
-        await transcript.append_results(results, notices, compact=compact)
-        for text in notices:
-            await note(f"{agent.name} was told: {text}")
+    async with _acknowledging(gateway, transcript):
+        while transcript.finished is None:
+            if transcript.waiting is None:
+                _stop_if_told(guards, transcript, clock.now() - started)
+                request = _question(agent, transcript, conversation, forms)
+                reply = await gateway.complete(request)
+                await transcript.append_reply(reply)
+                if reply.notice:
+                    await note(reply.notice)
+            results = await _answer_calls(agent, transcript)
+            transcript.see(results)
+            rulings = _judge(guards, transcript, clock.now() - started)
+            notices = tuple(ruling.text for ruling in rulings if ruling.action is Action.INJECT)
+            compact = any(ruling.action is Action.COMPACT for ruling in rulings)
+            await transcript.append_results(results, notices, compact=compact)
+            for text in notices:
+                await note(f"{agent.name} was told: {text}")
     return validate(agent.answer, parse_object(transcript.finished))
+
+
+def _question(
+    agent: Agent[A], transcript: Transcript, conversation: str, forms: tuple[dict[str, Any], ...]
+) -> ModelRequest:
+    """The next turn's."""
+    turn = transcript.turn + 1
+    return ModelRequest(
+        key=transcript.key_of(turn),
+        role=agent.role,
+        conversation=conversation,
+        turn=turn,
+        messages=transcript.window.messages(transcript.tail),
+        tools=forms,
+        difficulty=agent.difficulty,
+    )
+
+
+@asynccontextmanager
+async def _acknowledging(
+    gateway: ModelGateway, transcript: Transcript
+) -> AsyncGenerator[None, None]:
+    """The last reply is acknowledged when the conversation rests; each other one by the next
+    question, so that a turn asks the gateway's process once."""
+    try:
+        yield
+    except (Suspend, AgentFailedError, BudgetExceededError):
+        await gateway.acknowledge(transcript.key)
+        raise
+    await gateway.acknowledge(transcript.key)
 
 
 def _window(agent: Agent[A], tools: Sequence[ToolDefinition], context_window: int) -> Window:

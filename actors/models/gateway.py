@@ -25,8 +25,9 @@ class ToolCall:
 class ModelRequest:
     """One turn's question.
 
-    `key` is the same whenever the same turn is asked again: equal keys are joined while in
-    flight, and the reply is kept until acknowledged.
+    `key` is the conversation's and, after the last slash, the turn's number: the same whenever
+    the same turn is asked again. Equal keys are joined while in flight, and the reply is kept
+    until it is acknowledged or another turn of the conversation is asked.
     """
 
     key: str
@@ -74,7 +75,10 @@ class ModelGateway(Protocol):
     async def complete(self, request: ModelRequest) -> ModelReply: ...
 
     async def acknowledge(self, key: str) -> None:
-        """The reply to `key` is durable at the caller's; the gateway may forget it."""
+        """The reply to `key` is durable at the caller's; the gateway may forget it.
+
+        Asking for the next turn says so too, which spares a call; this is for the last one.
+        """
         ...
 
     async def check(self, role: Role, *, priced: bool = False) -> str:

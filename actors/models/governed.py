@@ -1,23 +1,28 @@
 """A gateway whose every call waits for the governor's leave."""
 
+import asyncio
 import json
+import logging
 from dataclasses import replace
 
 from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, Role, WireMessage
-from actors.models.governor import Call, Governor, Lane
+from actors.models.governor import Call, Governor, Lane, Leave
 from actors.models.replies import KeptReplies
+from orchestration.errors import MantaError
 from orchestration.messages import Difficulty, Usage
 
 _CHARS_PER_TOKEN = 4
 EXPECTED_OUTPUT = 1_000
 """Tokens reserved for a reply; the real number settles it."""
+_log = logging.getLogger(__name__)
 
 
 class GovernedGateway:
     """Wraps a gateway that asks no governor by itself, such as a recording."""
 
     def __init__(self, inner: ModelGateway, governor: Governor, lane: Lane) -> None:
-        self._inner, self._governor, self._lane = inner, governor, lane
+        self._inner, self._lane = inner, lane
+        self._governor = Settling(governor)
         self._replies = KeptReplies()
 
     async def complete(self, request: ModelRequest) -> ModelReply:
@@ -41,8 +46,44 @@ class GovernedGateway:
         except BaseException:
             await self._governor.settle(leave, Usage())
             raise
-        notice = await self._governor.settle(leave, reply.usage)
-        return replace(reply, notice=notice)
+        return replace(reply, notice=await self._governor.settle(leave, reply.usage))
+
+
+class Settling:
+    """A governor's client whose replies do not wait until what they took has been settled.
+
+    A governor in this process has settled at once. Another process hears of it before it is asked
+    for the next call; what it then has to say is told with one of the run's next replies.
+    """
+
+    def __init__(self, governor: Governor) -> None:
+        self._governor = governor
+        self._settling: set[asyncio.Task[None]] = set()
+        self._notices: dict[str, str] = {}
+
+    async def reserve(self, call: Call) -> Leave:
+        return await self._governor.reserve(call)
+
+    async def pause(self, lane: Lane, seconds: float) -> None:
+        await self._governor.pause(lane, seconds)
+
+    async def settle(self, leave: Leave, usage: Usage) -> str:
+        """Returns once the governor is being told, with what people should hear by now."""
+        task = asyncio.create_task(self._settle(leave, usage), name=f"settle {leave.number}")
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        await asyncio.sleep(0)
+        return self._notices.pop(leave.call.run, "")
+
+    async def _settle(self, leave: Leave, usage: Usage) -> None:
+        try:
+            notice = await self._governor.settle(leave, usage)
+        except MantaError as error:
+            # Its ledger is read anew from the store; a reply that is paid for is not lost for it.
+            _log.warning("a call was not settled: %s", error)
+        else:
+            if notice:
+                self._notices[leave.call.run] = notice
 
 
 def expected_tokens(request: ModelRequest) -> int:

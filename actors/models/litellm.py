@@ -8,7 +8,7 @@ from typing import Any
 from actors.models import litellm_api
 from actors.models.failures import Failure, Trouble, read_failure, to_error
 from actors.models.gateway import ModelReply, ModelRequest, Role
-from actors.models.governed import EXPECTED_OUTPUT, expected_tokens
+from actors.models.governed import EXPECTED_OUTPUT, Settling, expected_tokens
 from actors.models.governor import Call, Governor, Lane, LocalGovernor
 from actors.models.normalising import normalise, sendable, with_cache_marks
 from actors.models.replies import KEPT, KeptReplies
@@ -37,7 +37,7 @@ class LitellmGateway:
     ) -> None:
         self._routes = routes
         self._clock = clock or SystemClock()
-        self._governor = governor or LocalGovernor(clock=self._clock)
+        self._governor = Settling(governor or LocalGovernor(clock=self._clock))
         self._policy = policy or RetryPolicy()
         self._replies = KeptReplies(kept)
         litellm_api.prepare()

@@ -14,7 +14,7 @@ from actors.agent.agent import Agent, AgentLimits
 from actors.agent.loop import run_agent
 from actors.context.processor import ContextProcessor
 from actors.journal.sqlite import SqliteJournal
-from actors.models.gateway import ModelReply, ModelRequest, ToolCall
+from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, ToolCall
 from actors.models.scripted import FunctionGateway
 from actors.sandbox.in_memory import InMemoryProvider, answered
 from actors.sandbox.protocol import ExecResult, SandboxSpec
@@ -28,7 +28,7 @@ from orchestration.approval import ApprovalPolicy
 from orchestration.clock import SystemClock
 from orchestration.ids import RunId, StepGrant, StepKey
 from orchestration.messages import Recollection
-from orchestration.workflow.journal import NewRecord, RecordKind
+from orchestration.workflow.journal import Journal, NewRecord, RecordKind
 
 PROMPT = Path(sys.modules[Agent.__module__].__file__ or "").parents[1] / "coder.md"
 STEP = StepKey("work")
@@ -54,12 +54,33 @@ async def shell(argv: Any, job: Job) -> ExecResult:
     return answered(process.returncode or 0, out, err)
 
 
+def scripted(job: Job, prompts: turns.Prompts) -> FunctionGateway:
+    """The model: one command a turn, as soon as it is asked."""
+
+    def model(request: ModelRequest) -> ModelReply:
+        prompts.arrive(request.tools, request.messages)
+        turn = request.turn
+        if turn > job.steps:
+            return ModelReply("", (ToolCall("end", "finish", '{"title": "done"}'),), "tool_calls")
+        arguments = json.dumps({"command": turns.command(job, turn)})
+        call = ToolCall(f"call-{turn}", "run", arguments)
+        return ModelReply(turns.THOUGHTS, (call,), "tool_calls", "script")
+
+    return FunctionGateway(model, context_tokens=200_000)
+
+
 async def play(job: Job, prompts: turns.Prompts) -> float:
     """One conversation; whether the fact can still be had by `recall`, as 0 or 1."""
-    place = Path(job.directory, f"journal-{job.name}")
-    journal = await SqliteJournal(place).open()
+    journal = await SqliteJournal(Path(job.directory, f"journal-{job.name}")).open()
+    found = await converse(job, journal, scripted(job, prompts))
+    await journal.close()
+    return found
+
+
+async def converse(job: Job, journal: Journal, gateway: ModelGateway) -> float:
+    """The same with any journal and gateway."""
     clock = SystemClock()
-    run = RunId("bench")
+    run = RunId(f"bench-{job.name}")
     await journal.create_run(run, workflow="w", definition="d", title="t", body="{}")
     lease = await journal.claim(run, "owner", ttl_s=3600)
     await journal.append(lease, [NewRecord(RecordKind.STARTED, STEP, 1)])
@@ -80,21 +101,11 @@ async def play(job: Job, prompts: turns.Prompts) -> float:
         AgentLimits(turns=job.steps + 10, tokens=10**12, seconds=36_000), **processors,
     )  # fmt: skip
 
-    def model(request: ModelRequest) -> ModelReply:
-        prompts.arrive(request.tools, request.messages)
-        turn = request.turn
-        if turn > job.steps:
-            return ModelReply("", (ToolCall("end", "finish", '{"title": "done"}'),), "tool_calls")
-        arguments = json.dumps({"command": turns.command(job, turn)})
-        call = ToolCall(f"call-{turn}", "run", arguments)
-        return ModelReply(turns.THOUGHTS, (call,), "tool_calls", "script")
-
     await run_agent(
-        agent, turns.TASK, gateway=FunctionGateway(model, context_tokens=200_000),
-        journal=journal, grant=grant, conversation="work", clock=clock,
+        agent, turns.TASK, gateway=gateway, journal=journal, grant=grant, conversation="work",
+        clock=clock,
     )  # fmt: skip
     whole = await archive.text(f"{turns.FACT_TURN}.1") or ""
-    await journal.close()
     return float(turns.FACT in whole)
 
 

@@ -63,14 +63,16 @@ class Meter:
         self._used = time.process_time() - self._cpu
         _mark(ENDS)
 
-    def report(self, **more: float) -> None:
-        figures = {
+    def figures(self) -> dict[str, float]:
+        return {
             "seconds": self._seconds,
             "cpu_s": self._used,
             "written": _written() - self._written,
             "peak_mb": _peak_kb() / 1024,
         }
-        print(json.dumps(figures | more))
+
+    def report(self, **more: float) -> None:
+        print(json.dumps(self.figures() | more))
 
 
 class Resumed:

@@ -478,7 +478,7 @@ async def test_a_long_reply_is_kept_in_one_piece_and_survives_a_restart():
     assert json.loads(sent["function"]["arguments"])["content"] == content
 
 
-async def test_a_reply_is_acknowledged_once_it_is_journaled_even_after_a_restart():
+async def test_the_last_reply_is_acknowledged_once_it_is_journaled_others_by_the_next_question():
     scene = Scene(hands=Hands(run=echo))
     acknowledged: list[tuple[str, int]] = []
 
@@ -486,15 +486,32 @@ async def test_a_reply_is_acknowledged_once_it_is_journaled_even_after_a_restart
         async def acknowledge(self, key: str) -> None:
             journaled = len([turn for turn in await scene.turns() if turn.reply])
             acknowledged.append((key.rpartition("/")[2], journaled))
-            if len(acknowledged) == 2:
-                raise KilledError
 
     scene.gateway = Gateway
     with pytest.raises(KilledError):
         await scene.play(says(call("run")), says(call("run")))
-    assert scene.hands.called == [("run", {})]
+    assert acknowledged == []
     await scene.play(finish())
-    assert acknowledged == [("1", 1), ("2", 2), ("2", 2), ("3", 3)]
+    assert acknowledged == [("3", 3)]
+
+
+async def test_a_conversation_that_waits_for_a_person_or_is_stopped_leaves_no_reply_behind():
+    acknowledged: list[str] = []
+
+    class Gateway(FunctionGateway):
+        async def acknowledge(self, key: str) -> None:
+            acknowledged.append(key.rpartition("/")[2])
+
+    def delete(_: dict[str, Any]) -> ToolResult:
+        raise Suspend(Suspension(label="delete", payload="{}"))
+
+    scene = Scene(hands=Hands(run=echo, delete=delete), gateway=Gateway)
+    with pytest.raises(Suspend):
+        await scene.play(says(call("run")), says(call("delete")))
+    stopped = Scene(limits=AgentLimits(turns=1), gateway=Gateway)
+    with pytest.raises(BudgetExceededError):
+        await stopped.play(says(call("echo")))
+    assert acknowledged == ["2", "1"]
 
 
 async def test_the_thinking_of_earlier_attempts_counts_as_time():

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from actors.models.budget import Account, RunBudgetError
 from actors.models.gateway import ModelReply
 from actors.models.governed import GovernedGateway
-from actors.models.governor import Call, Lane, LocalGovernor
+from actors.models.governor import Call, Lane, Leave, LocalGovernor
 from actors.models.ledger import Driven, Ledger
 from actors.models.replies import KeptReplies
 from actors.models.scripted import FunctionGateway
 from orchestration.clock import ManualClock
+from orchestration.errors import WorkerLostError
 from orchestration.ids import RunId, StepKey
 from orchestration.messages import Budget, Usage
 from orchestration.workflow.in_memory import InMemoryJournal
@@ -123,6 +124,57 @@ async def test_the_warning_reaches_the_agent_with_its_reply():
     gateway = GovernedGateway(inner, governor(Budget(usd=0.45)), LANE)
 
     assert "nearly spent" in (await gateway.complete(a_request())).notice
+
+
+async def test_a_reply_does_not_wait_for_a_governor_elsewhere_and_its_warning_comes_with_the_next():
+    there = governor(Budget(usd=0.45))
+    heard = asyncio.Event()
+
+    class Elsewhere:
+        reserve, pause = there.reserve, there.pause
+
+        async def settle(self, leave: Leave, usage: Usage) -> str:
+            await heard.wait()
+            return await there.settle(leave, usage)
+
+    inner = FunctionGateway(lambda _: ModelReply("x", usage=DEAR))
+    gateway = GovernedGateway(inner, Elsewhere(), LANE)
+    first = await asyncio.wait_for(gateway.complete(a_request("run/step/1")), 5)
+    heard.set()
+    await asyncio.sleep(0)
+    second = await gateway.complete(a_request("run/step/2"))
+
+    assert first.notice == ""
+    assert "nearly spent" in second.notice
+
+
+async def test_a_reply_that_is_paid_is_not_lost_with_the_governor():
+    there = governor(Budget())
+
+    class Gone:
+        reserve, pause = there.reserve, there.pause
+
+        async def settle(self, leave: Leave, usage: Usage) -> str:
+            raise WorkerLostError("the governor died")
+
+    inner = FunctionGateway(lambda _: ModelReply("paid", usage=DEAR))
+    gateway = GovernedGateway(inner, Gone(), LANE)
+
+    assert (await gateway.complete(a_request())).text == "paid"
+
+
+async def test_the_next_turn_s_question_acknowledges_the_reply_before_and_no_other():
+    asked: list[str] = []
+
+    async def ask(key: str) -> ModelReply:
+        asked.append(key)
+        return ModelReply(key)
+
+    replies = KeptReplies()
+    for key in ("a/1", "b/1", "a/2", "a/2", "b/1", "a/1"):
+        await replies.get(key, lambda key=key: ask(key))
+
+    assert asked == ["a/1", "b/1", "a/2", "a/1"]
 
 
 async def test_a_run_that_no_store_knows_has_no_limits():

@@ -1,0 +1,108 @@
+"""Our agent in an actor of its own on Ray, its journal, governor and model in three others.
+
+As in a run: every turn asks the gateway's process, which asks the governor's, and is journaled by
+the checkpoint store's. The cluster is the local one that `manta run` starts.
+"""
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors.handles import GatewayHandle, GovernorHandle, JournalHandle
+from actors.models.governed import GovernedGateway
+from actors.models.governor import Lane, LocalGovernor
+from actors.spawn import ResidentSpec, start_resident
+from benchmarks.contestants import turns
+from benchmarks.contestants.manta_agent import converse, scripted
+from benchmarks.contestants.meter import Job, Meter, read_job
+from cluster.connection import connect
+from cluster.finding import find
+from cluster.local_cluster import cluster_in_use, stop_cluster
+from cluster.settings import Settings
+
+BUILD = "benchmark"
+
+
+async def open_model(job: Job, governor: str) -> GovernedGateway:
+    """The model's process."""
+    gateway = scripted(job, turns.Prompts(keep=False))
+    return GovernedGateway(gateway, GovernorHandle(find(governor), governor), Lane("bench"))
+
+
+async def open_governor() -> LocalGovernor:
+    """The governor's process; no run of a benchmark has a budget."""
+    return LocalGovernor()
+
+
+class Player:
+    """The agent's process."""
+
+    async def play(self, job: Job, journal: str, model: str, *, measured: bool) -> dict[str, float]:
+        """One conversation, and what it took here."""
+        moments = Moments(find(model), model)
+        meter = Meter()
+        meter.begin()
+        await converse(job, JournalHandle(find(journal), journal), moments)
+        meter.end()
+        return {**meter.figures(), **turns.curve(moments.firsts)} if measured else {}
+
+
+class Moments(GatewayHandle):
+    """Notes when each question was asked."""
+
+    def __init__(self, actor: Any, name: str) -> None:
+        super().__init__(actor, name)
+        self.firsts: list[float] = []
+
+    async def complete(self, request: Any) -> Any:
+        self.firsts.append(time.perf_counter())
+        return await super().complete(request)
+
+
+def specs(job: Job) -> tuple[ResidentSpec, ResidentSpec, ResidentSpec]:
+    """Journal, governor, model."""
+    place = str(Path(job.directory, f"journal-{job.name}"))
+    here = __spec__.name
+    opens = "cluster.residents.checkpoints:open_checkpoints"
+    store = ResidentSpec("checkpoints", opens, (place,), BUILD)
+    governor = ResidentSpec("governor", f"{here}:open_governor", (), BUILD)
+    model = ResidentSpec("models", f"{here}:open_model", (job, governor.name), BUILD)
+    return store, governor, model
+
+
+async def play(job: Job, player: Any, *, measured: bool) -> dict[str, float]:
+    """One play in the player's process, with residents of its own."""
+    store, governor, model = specs(job)
+    for spec in (store, governor, model):
+        await start_resident(spec).ready.remote()
+    return await player.play.remote(job, store.name, model.name, measured=measured)
+
+
+async def measure(job: Job) -> dict[str, float]:
+    player: Any = ray.remote(Player).options(num_cpus=0.1).remote()
+    await play(job.warm_up(), player, measured=False)
+    return await play(job, player, measured=True)
+
+
+def main() -> None:
+    job = read_job()
+    state = Path(job.directory, "state")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    try:
+        with cluster_in_use(Settings(state_dir=state)) as address:
+            connect(address)
+            try:
+                print(json.dumps(asyncio.run(measure(job))))
+            finally:
+                ray.shutdown()
+    finally:
+        stop_cluster(state)
+
+
+if __name__ == "__main__":
+    main()
