@@ -76,15 +76,15 @@ async def open_source(path_or_url: str, ref: str = "HEAD") -> Source:
         path = await asyncio.to_thread(lambda: Path(path_or_url).expanduser().absolute())
         if await asyncio.to_thread(path.is_file):
             async with _unpacked(path) as git:
-                return replace(await _read(git, ref, _name(str(path)), None), is_file=True)
-        return await _read(await _open(path), ref, _name(str(path)), path)
+                return replace(await _read(git, ref, name_of(str(path)), None), is_file=True)
+        return await _read(await _open(path), ref, name_of(str(path)), path)
     if not url["ssh"] and url["scheme"] not in _SCHEMES:
         raise UsageError(
             f"cannot fetch from {url['scheme']}:// addresses",
             f"use one of {', '.join(sorted(_SCHEMES))}, or a local path",
         )
     async with _clone(path_or_url) as git:
-        return await _read(git, ref, _name(path_or_url), None)
+        return await _read(git, ref, name_of(path_or_url), None)
 
 
 async def deliver(path: Path, bundle: bytes, branch: str, commit: str) -> None:
@@ -309,6 +309,12 @@ async def _clone(url: str) -> AsyncGenerator[Git]:
         await asyncio.to_thread(scratch.cleanup)
 
 
-def _name(path_or_url: str) -> str:
+def is_url(path_or_url: str) -> bool:
+    """Whether it is to be cloned, rather than something on this machine."""
+    return _URL.match(path_or_url) is not None
+
+
+def name_of(path_or_url: str) -> str:
+    """What a repository is called: the last part of its path or URL."""
     last = re.split(r"[/:]", path_or_url.rstrip("/"))[-1]
     return last.removesuffix(BUNDLE).removesuffix(".git") or "repository"
