@@ -13,13 +13,12 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
-def played(door: Door, repository: Path, name: str) -> dict[str, object]:
+def played(door: Door, repository: Path, name: str, *more: str) -> dict[str, object]:
     """The evidence of the recorded request on a package."""
     request = (RECORDINGS / f"{name}.txt").read_text(encoding="utf-8")
     recording = str(RECORDINGS / f"{name}.jsonl")
-    said = door.manta(
-        "run", request, "--repo", str(repository), "--replay", recording, "--run-id", name
-    )
+    here = ("--repo", str(repository), "--replay", recording, "--run-id", name)
+    said = door.manta("run", request, *here, *more)
     assert said.code == 0, said.err
     return json.loads(door.manta("show", name, "--evidence").out)
 
