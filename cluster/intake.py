@@ -97,11 +97,16 @@ def _with_rates(route: object, settings: Settings) -> object:
 
 
 async def take_in(
-    order: Order, settings: Settings, say: Callable[[str], None] = lambda _: None
+    order: Order,
+    settings: Settings,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    source: Source | None = None,
 ) -> tuple[FeatureRequest, Source]:
     """Read the repository and make the request. Needs no cluster, so that errors come at once.
 
-    `say` is told what the person should know of the repository.
+    `say` is told what the person should know of the repository. `source` is what was read of it
+    already.
 
     The base commit's bundle is named by its content; whoever starts the run stores it first.
     Nothing of the person's repository is touched and nothing of it runs.
@@ -112,7 +117,7 @@ async def take_in(
     text, brain = check_text(order.text), brain_of(order, settings)
     unplayed(settings.workflow)
     run_id = parse_run_id(order.run_id) if order.run_id else new_run_id(text)
-    source = await open_source(order.repository, order.ref)
+    source = source or await open_source(order.repository, order.ref)
     repository = await BareRepository.create(repository_path(settings, run_id))
     await repository.import_bundle(source.bundle, max_bytes=len(source.bundle))
     entries = await repository.files(source.commit)

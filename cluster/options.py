@@ -39,6 +39,7 @@ common = chained(
     click.option("--address", help="A running Ray cluster, HOST:PORT or auto."),
     click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout."),
 )
+afar = click.option("--hall", metavar="URL", help="A hall elsewhere: what `manta web` printed.")
 running = chained(
     click.option("--repo", default=".", show_default=True, help="Path or URL of the repository."),
     click.option("--ref", default="HEAD", show_default=True, help="What to build on."),
@@ -73,7 +74,7 @@ running = chained(
 )
 SETTING_FLAGS = (
     *("address", "model", "api_base", "approve", "sandbox", "workflow", "test_command"),
-    *("setup", "setup_egress", "allow", "trust_mcp", "lsp", "deliver"),
+    *("setup", "setup_egress", "allow", "trust_mcp", "lsp", "deliver", "hall"),
 )
 
 

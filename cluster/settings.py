@@ -127,6 +127,14 @@ class Settings(BaseSettings):
     """Under which name memory keeps the repository; "" goes by its place and its first commit.
     Never set by a repository."""
 
+    # A hall elsewhere
+    hall: str | None = None
+    """Address of a hall's HTTP API, as `manta web` prints it there; none means what is here."""
+    hall_token: SecretStr | None = None
+    """Its token. Better in a file: see `hall_token_path`."""
+    hall_token_path: AbsolutePath | None = None
+    """File with the token, readable by its owner alone."""
+
     # Who thinks
     model: str | None = None
     """PROVIDER/NAME as litellm knows it; the default of every role."""

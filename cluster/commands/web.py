@@ -10,14 +10,11 @@ from urllib.parse import urlsplit
 import click
 import uvicorn
 
-from cluster.app import open_store
-from cluster.local_cluster import cluster_status
+from cluster.desk.near import NearDesk, shared_store
 from cluster.options import common, door, say, settings_from, tell
-from cluster.settings import Settings
 from cluster.web.access import LOOPBACK_NAMES, Access, is_loopback, token_of
 from cluster.web.application import application
 from cluster.web.hall import Hall
-from cluster.web.store import SharedStore
 from orchestration.errors import InfrastructureError, UsageError
 
 
@@ -42,7 +39,8 @@ async def web(host: str, port: int, url: str | None, opened: bool, **options: An
     tell(options["as_json"], "web", enter, url=address, enter=enter, token=access.token)
     if opened:
         await asyncio.to_thread(webbrowser.open, enter)
-    await _serve(Hall(settings, _store(settings), access, person=_person()), listener)
+    desk = NearDesk(settings, shared_store(settings))
+    await _serve(Hall(desk, access, person=_person()), listener)
     return 0
 
 
@@ -63,15 +61,6 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port}: {error.strerror or error}",
             "name another --port, or leave it out for a free one",
         ) from error
-
-
-def _store(settings: Settings) -> SharedStore:
-    """The store as `manta runs` opens it, given back between requests where it is locked."""
-
-    def is_shared() -> bool:
-        return bool(settings.address or settings.store_url or cluster_status(settings.state_dir))
-
-    return SharedStore(lambda: open_store(settings), is_shared)
 
 
 def _person() -> str:

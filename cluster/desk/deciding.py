@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cluster import shown
 from cluster.budgets import parse_budget, raise_budget
 from cluster.desk.known import Question, decisions, questions
 from orchestration.approval import Answer, Decision
 from orchestration.errors import ConflictError, NotFoundError, UsageError
 from orchestration.ids import RunId
-from orchestration.messages import Plan
+from orchestration.messages import Plan, PlanDecision
 from orchestration.stories import request_of, unplayed
 from orchestration.workflow.journal import Journal
 from orchestration.workflow.outcome import decide
@@ -31,6 +30,19 @@ class Verdict:
     budget: str = ""
     """With approving a larger budget: all of it, such as `10usd,2h`."""
 
+    def edited_plan(self) -> Plan | None:
+        """The edited plan, if there is one.
+
+        Raises:
+            UsageError: it does not hold together.
+        """
+        if not self.plan.strip():
+            return None
+        try:
+            return Plan.model_validate_json(self.plan)
+        except ValueError as error:
+            raise UsageError(f"the edited plan does not hold together: {error}") from None
+
 
 async def record(journal: Journal, run_id: RunId, verdict: Verdict) -> str:
     """Record a decision; returns the question's label.
@@ -40,7 +52,7 @@ async def record(journal: Journal, run_id: RunId, verdict: Verdict) -> str:
         ConflictError: it was decided already, the run has ended, or the question has changed.
         UsageError: the answer does not fit the question.
     """
-    question = await _question(journal, run_id, verdict.label)
+    question = await _question(journal, run_id, verdict)
     if verdict.digest not in {"", question.request.digest}:
         raise ConflictError(
             f"the question {question.label!r} of run {run_id} has changed since it was shown",
@@ -49,6 +61,11 @@ async def record(journal: Journal, run_id: RunId, verdict: Verdict) -> str:
     if verdict.answer is Answer.CHANGES and not verdict.comment.strip():
         raise UsageError("nobody can tell what to change", "write it into the comment")
     if question.request.gate == "budget" and verdict.answer is Answer.APPROVE:
+        if not verdict.budget:
+            raise UsageError(
+                f"run {run_id} needs to know how much it may spend",
+                f"manta approve {run_id} --budget 10usd",
+            )
         more = parse_budget(verdict.budget)
         await raise_budget(journal, run_id, more, by=verdict.by)
         return question.label
@@ -57,13 +74,8 @@ async def record(journal: Journal, run_id: RunId, verdict: Verdict) -> str:
 
 
 async def _record(journal: Journal, run_id: RunId, question: Question, verdict: Verdict) -> None:
-    said = Decision(answer=verdict.answer, comment=verdict.comment.strip(), by=verdict.by)
-    edited = verdict.plan.strip() or None
-    bound = await shown.decision(journal, run_id, question.label, said, edited)
-    # To the question that was compared with what was shown, even if another one waits by now.
-    bound = bound.model_copy(update={"digest": question.request.digest})
     workflow = unplayed((await request_of(journal, run_id)).workflow)
-    text = bound.model_dump_json(exclude_none=True)
+    text = _decision(question, verdict).model_dump_json(exclude_none=True)
     try:
         is_first = await decide(
             journal, workflow, run_id, text, by=verdict.by, label=question.label
@@ -74,11 +86,35 @@ async def _record(journal: Journal, run_id: RunId, question: Question, verdict: 
         raise await _too_late(journal, run_id, question.label)
 
 
-async def _question(journal: Journal, run_id: RunId, label: str | None) -> Question:
-    """The question meant."""
+def _decision(question: Question, verdict: Verdict) -> Decision:
+    """Bound to the question that was compared with what was shown; an edited plan is checked.
+
+    Raises:
+        UsageError: the plan does not hold together, or this is not a plan.
+    """
+    said = Decision(
+        answer=verdict.answer,
+        comment=verdict.comment.strip(),
+        by=verdict.by,
+        digest=question.request.digest,
+    )
+    plan = verdict.edited_plan()
+    if plan is None:
+        return said
+    if question.request.gate != "plan" or said.answer is not Answer.APPROVE:
+        raise UsageError(
+            "only a plan can be edited", f"leave the plan out for {question.request.gate}"
+        )
+    return PlanDecision(**said.model_dump(), edited=plan)
+
+
+async def _question(journal: Journal, run_id: RunId, verdict: Verdict) -> Question:
+    """The question meant. A budget is one for all who asked for it."""
     await journal.info(run_id)
-    asked = await questions(journal, run_id)
+    asked, label = await questions(journal, run_id), verdict.label
     matching = [one for one in asked if label in {None, one.label}]
+    if verdict.budget and matching and all(one.request.gate == "budget" for one in matching):
+        return matching[0]
     if len(matching) > 1:
         names = ", ".join(one.label for one in matching)
         raise UsageError(f"run {run_id} asks several things: {names}", "name one by its label")

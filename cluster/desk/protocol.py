@@ -4,29 +4,17 @@ Every door stands on it: the commands, the HTTP API, `manta mcp`, editors, and `
 """
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from actors.evidence import Evidence
 from cluster.desk.deciding import Verdict
 from cluster.desk.wire import Cancelled, DiffShown, PlanShown, Recorded, RunDetail, RunPage
+from cluster.desk.wishing import Wishes
 from cluster.intake import Order
 from orchestration.events import Event
 from orchestration.ids import RunId
-from orchestration.messages import Budget, Delivery
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What whoever submits may ask of a hall. Nothing of it can make the hall less careful."""
-
-    approve: tuple[str, ...] = ()
-    """Gates that wait for a person."""
-    budget: Budget = field(default_factory=Budget)
-    """Limits; the hall's own stay where they are lower."""
-    model: str | None = None
-    """PROVIDER/NAME; the hall has its key."""
-    test_command: str | None = None
+from orchestration.messages import Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +24,8 @@ class Submitted:
     run_id: RunId
     is_new: bool
     """False where a run of this id was there, and this is the same."""
+    notes: tuple[str, ...] = ()
+    """What the person should know of the repository."""
 
 
 class Desk(Protocol):
@@ -74,8 +64,12 @@ class Desk(Protocol):
         """What was delivered, and its branch as a git bundle built on the base commit."""
         ...
 
-    async def decide(self, run_id: RunId, verdict: Verdict) -> Recorded:
-        """Record what a person says. The first decision counts."""
+    async def decide(self, run_id: RunId, verdict: Verdict, *, resume: bool = True) -> Recorded:
+        """Record what a person says. The first decision counts.
+
+        With `resume` the run goes on by itself once nothing is asked any more. What is in the way
+        of that is told in the answer: the decision stands.
+        """
         ...
 
     async def resume(self, run_id: RunId, *, take_over: bool = False) -> None:

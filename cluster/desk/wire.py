@@ -7,9 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from cluster.desk.diffs import FileDiff
 from cluster.desk.known import Decided, Question
 from cluster.view import Row, RunView
+from orchestration.events import Event, EventKind
+from orchestration.ids import RunId
 from orchestration.messages import Budget, Delivery, Plan, Usage
 from orchestration.workflow.journal import RunInfo
 
+API_HEADER = "Manta-Api"
+"""On every answer of a hall: the version of its API. Nobody else's answers have it."""
+API_VERSION = "1"
+MAX_BUNDLE = 256_000_000
+"""Bytes of a repository that is sent along."""
+MAX_RECORDING = 32_000_000
 Status = Literal["pending", "running", "suspended", "done", "failed", "cancelled", "dead-letter"]
 Line = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -25,6 +33,8 @@ class Trouble(Form):
 
     what: str
     fix: str
+    kind: str = ""
+    """Its name in `orchestration.errors`, where it is one of those."""
 
 
 class RunSummary(Form):
@@ -167,6 +177,28 @@ class EventItem(Form):
     label: str
     usage: Usage | None
 
+    @classmethod
+    def of(cls, event: Event) -> "EventItem":
+        return cls(
+            seq=event.seq,
+            at=event.at,
+            kind=event.kind.value,
+            status=event.status,
+            task=event.task,
+            step=event.step,
+            key=event.key,
+            attempt=event.attempt,
+            who=event.who,
+            text=event.text,
+            label=event.label,
+            usage=event.usage,
+        )
+
+    def event(self, run_id: RunId) -> Event:
+        """The event again."""
+        told = self.model_dump(exclude={"kind", "usage"})
+        return Event(run_id=run_id, kind=EventKind(self.kind), usage=self.usage, **told)
+
 
 class EventPage(Form):
     """Some events, in order."""
@@ -213,6 +245,36 @@ class DiffShown(Form):
     diff: str
 
 
+class Submission(Form):
+    """What is wanted of the repository whose bundle comes along."""
+
+    text: str = Field(min_length=1, max_length=20_000)
+    run_id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Chosen by whoever submits: sending the same again attaches to the run."""
+    repository: str = Field(pattern=r"^[\w.-]{1,100}$")
+    """Its name, for people."""
+    ref: str = Field(default="HEAD", max_length=200, pattern=r"^[^\x00-\x20\x7f]+$")
+    """What the bundle's commit is called there."""
+    approve: tuple[str, ...] = Field(default=(), max_length=20)
+    """Gates that wait for a person, besides those that the hall asks at."""
+    budget: Budget = Budget()
+    """Limits; the hall's own stay where they are lower."""
+    model: str | None = Field(default=None, min_length=1, max_length=200)
+    """PROVIDER/NAME; the hall has its key."""
+    test_command: str | None = Field(default=None, min_length=1, max_length=2_000)
+    """Overrides the detected test runner; runs in a sandbox."""
+
+
+class Begun(Form):
+    """A run that is driven."""
+
+    run_id: str
+    is_new: bool
+    """False where the same was submitted under this id before."""
+    notes: tuple[str, ...] = ()
+    """What the person should know of the repository."""
+
+
 class Approve(Form):
     """Yes."""
 
@@ -221,6 +283,8 @@ class Approve(Form):
     digest: str = Field(default="", max_length=64)
     """Of the question as you saw it; empty for whatever it says now."""
     by: Line = "the API"
+    resume: bool = True
+    """Whether the run goes on by itself once nothing is asked any more."""
     comment: str = Field(default="", max_length=20_000)
     plan: Plan | None = None
     """With a question about a plan: this one instead."""
@@ -234,6 +298,7 @@ class Reject(Form):
     label: str | None = Field(default=None, max_length=200)
     digest: str = Field(default="", max_length=64)
     by: Line = "the API"
+    resume: bool = True
     comment: str = Field(default="", max_length=20_000)
 
 
@@ -243,6 +308,7 @@ class RequestChanges(Form):
     label: str | None = Field(default=None, max_length=200)
     digest: str = Field(default="", max_length=64)
     by: Line = "the API"
+    resume: bool = True
     comment: str = Field(min_length=1, max_length=20_000)
 
 
@@ -253,7 +319,24 @@ class Recorded(Form):
     label: str
     answer: str
     next: str
-    """What makes the run go on, if nobody drives it."""
+    """What makes the run go on, where it does not by itself."""
+    goes_on: bool = False
+    """Whether the run was resumed, as nothing is asked any more."""
+    trouble: Trouble | None = None
+    """Why it was not, although nothing is asked."""
+
+
+class Resume(Form):
+    """Go on."""
+
+    take_over: bool = False
+    """Even from an owner whose lease is alive."""
+
+
+class Resumed(Form):
+    """A run is driven on."""
+
+    run_id: str
 
 
 class Cancel(Form):

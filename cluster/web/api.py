@@ -3,29 +3,25 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Form, Header, Query, Response, UploadFile
 from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
 
 from actors.evidence import Evidence
-from cluster import shown
 from cluster.desk import wire
-from cluster.desk.deciding import Verdict, record
-from cluster.desk.diffs import read_diff
-from cluster.desk.known import decisions, knowledge, questions
-from cluster.follow import delivered
+from cluster.desk.bringing import brought, keep_recording
+from cluster.desk.deciding import Verdict
+from cluster.desk.wishing import Wishes
+from cluster.intake import Order
 from cluster.web import streaming
-from cluster.web.hall import AHall, AJournal, ARun, change
+from cluster.web.hall import ADesk, AHall, AJournal, ARun
 from orchestration.approval import Answer
-from orchestration.errors import NotFoundError
+from orchestration.errors import UsageError
 from orchestration.events import event_of
-from orchestration.ids import RunId
-from orchestration.stories import request_of, unplayed
-from orchestration.workflow.journal import Journal
-from orchestration.workflow.outcome import outcome_of
 
 MOST = 2**53
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": wire.Trouble} for status in (401, 403, 404, 409, 411, 413, 422, 503)
+    status: {"model": wire.Trouble} for status in (400, 401, 403, 404, 409, 411, 413, 422, 500, 503)
 }
 router = APIRouter(prefix="/api/v1", responses=_REFUSALS)
 After = Annotated[int, Query(ge=0, le=MOST)]
@@ -33,37 +29,42 @@ After = Annotated[int, Query(ge=0, le=MOST)]
 
 @router.get("/runs")
 async def runs(
-    journal: AJournal,
+    desk: ADesk,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
 ) -> wire.RunPage:
     """Runs, newest first."""
-    found = await journal.runs(limit=offset + limit + 1)
-    page = tuple(map(wire.RunSummary.of, found[offset : offset + limit]))
-    return wire.RunPage(runs=page, next=offset + limit if len(found) > offset + limit else None)
+    return await desk.runs(limit=limit, offset=offset)
+
+
+@router.post("/runs")
+async def submit(
+    desk: ADesk,
+    submission: Annotated[str, Form(max_length=100_000)],
+    bundle: UploadFile,
+    recording: UploadFile | None = None,
+) -> wire.Begun:
+    """Begin a run on the repository in `bundle`; `submission` is JSON of the form Submission.
+
+    The hall's own settings hold; what is wished can only add care to them. Sending the same run id
+    again attaches. `recording` is played back in place of models.
+    """
+    said = _submission(submission)
+    replay = None
+    if recording is not None:
+        place = desk.settings.state_dir / "recordings"
+        replay = await keep_recording(place, await recording.read(wire.MAX_RECORDING + 1))
+    order = Order(said.text, said.repository, ref=said.ref, run_id=said.run_id, replay=replay)
+    wishes = Wishes(said.approve, said.budget, said.model, said.test_command)
+    source = brought(said.repository, said.ref, await bundle.read(wire.MAX_BUNDLE + 1))
+    begun = await desk.submit(order, wishes, brought=source)
+    return wire.Begun(run_id=begun.run_id, is_new=begun.is_new, notes=begun.notes)
 
 
 @router.get("/runs/{run_id}")
-async def run(hall: AHall, journal: AJournal, run_id: ARun) -> wire.RunDetail:
+async def run(desk: ADesk, run_id: ARun) -> wire.RunDetail:
     """One run as it stands."""
-    info = await journal.info(run_id)
-    request = await request_of(journal, run_id)
-    view = (await hall.views.of(journal, run_id)).view
-    error = (await outcome_of(journal, unplayed(), run_id)).error
-    return wire.RunDetail(
-        run=wire.RunSummary.of(info),
-        request=request.text,
-        repository=request.repository,
-        base=request.base.commit,
-        budget=request.budget,
-        tasks=wire.RunDetail.tasks_of(view),
-        turns=view.turns,
-        usage=view.usage,
-        questions=tuple(map(wire.Asked.of, await questions(journal, run_id))),
-        decisions=tuple(map(wire.DecisionMade.of, await decisions(journal, run_id))),
-        delivery=await delivered(journal, run_id),
-        error=wire.Trouble(what=error.what, fix=error.fix) if error else None,
-    )
+    return await desk.run(run_id)
 
 
 @router.get("/runs/{run_id}/events")
@@ -79,7 +80,9 @@ async def events(
     told = filter(None, map(event_of, records))
     last = records[-1].seq if records else after
     return wire.EventPage(
-        events=tuple(map(streaming.item, told)), after=last, ended=ended and len(records) < limit
+        events=tuple(map(wire.EventItem.of, told)),
+        after=last,
+        ended=ended and len(records) < limit,
     )
 
 
@@ -101,27 +104,21 @@ async def event_stream(
 
 
 @router.get("/runs/{run_id}/plan")
-async def plan(journal: AJournal, run_id: ARun) -> wire.PlanShown:
+async def plan(desk: ADesk, run_id: ARun) -> wire.PlanShown:
     """The plan, and the question about it while that waits."""
-    found = (await knowledge(journal, run_id)).plan
-    if found is None:
-        raise NotFoundError(f"run {run_id} has no plan yet", "look again when it was planned")
-    asked = [q for q in await questions(journal, run_id) if q.label == "plan"]
-    return wire.PlanShown(plan=found, asked=wire.Asked.of(asked[0]) if asked else None)
+    return await desk.plan(run_id)
 
 
 @router.get("/runs/{run_id}/diff")
-async def diff(hall: AHall, journal: AJournal, run_id: ARun) -> wire.DiffShown:
+async def diff(desk: ADesk, run_id: ARun) -> wire.DiffShown:
     """The change so far."""
-    await journal.info(run_id)
-    text = await change(hall, journal, run_id)
-    return wire.DiffShown(files=tuple(map(wire.ChangedFile.of, read_diff(text))), diff=text)
+    return await desk.diff(run_id)
 
 
 @router.get("/runs/{run_id}/evidence")
-async def evidence(journal: AJournal, run_id: ARun) -> Evidence:
+async def evidence(desk: ADesk, run_id: ARun) -> Evidence:
     """What proves a delivered change."""
-    return Evidence.model_validate_json(await shown.evidence_text(journal, run_id))
+    return await desk.evidence(run_id)
 
 
 @router.get(
@@ -129,50 +126,55 @@ async def evidence(journal: AJournal, run_id: ARun) -> Evidence:
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}}},
 )
-async def bundle(journal: AJournal, run_id: ARun) -> Response:
+async def bundle(desk: ADesk, run_id: ARun) -> Response:
     """The delivered branch as a git bundle, built on the base commit."""
-    delivery = await delivered(journal, run_id)
-    if delivery is None or not delivery.branch:
-        raise NotFoundError(f"run {run_id} has delivered nothing", "see how it stands")
-    content = await journal.get_blob(delivery.bundle)
+    _, content = await desk.delivery(run_id)
     name = {"Content-Disposition": f'attachment; filename="{run_id}.bundle"'}
     return Response(content, media_type="application/octet-stream", headers=name)
 
 
 @router.post("/runs/{run_id}/approve")
-async def approve(journal: AJournal, run_id: ARun, said: wire.Approve) -> wire.Recorded:
+async def approve(desk: ADesk, run_id: ARun, said: wire.Approve) -> wire.Recorded:
     """Approve what the run asks."""
     edited = said.plan.model_dump_json() if said.plan else ""
     verdict = replace(_verdict(Answer.APPROVE, said), plan=edited, budget=said.budget)
-    return await _decided(journal, run_id, verdict)
+    return await desk.decide(run_id, verdict, resume=said.resume)
 
 
 @router.post("/runs/{run_id}/reject")
-async def reject(journal: AJournal, run_id: ARun, said: wire.Reject) -> wire.Recorded:
+async def reject(desk: ADesk, run_id: ARun, said: wire.Reject) -> wire.Recorded:
     """Reject what the run asks."""
-    return await _decided(journal, run_id, _verdict(Answer.REJECT, said))
+    return await desk.decide(run_id, _verdict(Answer.REJECT, said), resume=said.resume)
 
 
 @router.post("/runs/{run_id}/request-changes")
-async def request_changes(
-    journal: AJournal, run_id: ARun, said: wire.RequestChanges
-) -> wire.Recorded:
+async def request_changes(desk: ADesk, run_id: ARun, said: wire.RequestChanges) -> wire.Recorded:
     """Send back what the run asks about, with what to change."""
-    return await _decided(journal, run_id, _verdict(Answer.CHANGES, said))
+    return await desk.decide(run_id, _verdict(Answer.CHANGES, said), resume=said.resume)
+
+
+@router.post("/runs/{run_id}/resume")
+async def resume(desk: ADesk, run_id: ARun, said: wire.Resume) -> wire.Resumed:
+    """Go on with a run that was left behind, or whose questions are answered."""
+    await desk.resume(run_id, take_over=said.take_over)
+    return wire.Resumed(run_id=run_id)
 
 
 @router.post("/runs/{run_id}/cancel")
-async def cancel(journal: AJournal, run_id: ARun, said: wire.Cancel) -> wire.Cancelled:
+async def cancel(desk: ADesk, run_id: ARun, said: wire.Cancel) -> wire.Cancelled:
     """Stop the run, wherever it is driven."""
-    accepted = await journal.request_cancel(run_id, by=said.by)
-    return wire.Cancelled(run_id=run_id, accepted=accepted)
+    return await desk.cancel(run_id, by=said.by)
 
 
 def _verdict(answer: Answer, said: wire.Approve | wire.Reject | wire.RequestChanges) -> Verdict:
     return Verdict(answer, said.by, comment=said.comment, label=said.label, digest=said.digest)
 
 
-async def _decided(journal: Journal, run_id: RunId, verdict: Verdict) -> wire.Recorded:
-    label = await record(journal, run_id, verdict)
-    after = f"manta resume {run_id}"
-    return wire.Recorded(run_id=run_id, label=label, answer=verdict.answer.value, next=after)
+def _submission(text: str) -> wire.Submission:
+    try:
+        return wire.Submission.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(("submission", *map(str, first["loc"])))
+        what = f"{where}: {first['msg']}".encode(errors="replace").decode()
+        raise UsageError(what, "correct it and submit again") from None

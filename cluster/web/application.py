@@ -10,29 +10,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from cluster.desk.troubles import status_of, trouble_of
+from cluster.desk.wire import Trouble
 from cluster.web import api, changes, entering, pages
 from cluster.web.drawing import HERE, page
 from cluster.web.entering import ForeignFormError
 from cluster.web.guard import API, Guard
 from cluster.web.hall import Hall
-from orchestration.errors import (
-    ConflictError,
-    InfrastructureError,
-    MantaError,
-    NotFoundError,
-    RunOwnedError,
-    UsageError,
-)
-
-_STATUS: tuple[tuple[type[MantaError], int], ...] = (
-    (NotFoundError, 404),
-    (ForeignFormError, 403),
-    (UsageError, 422),
-    (ConflictError, 409),
-    (RunOwnedError, 409),
-    (InfrastructureError, 503),
-)
-"""The first that fits; 500 for what is left."""
+from orchestration.errors import MantaError
 
 
 def application(hall: Hall) -> ASGIApp:
@@ -61,20 +46,18 @@ def _routes() -> FastAPI:
     return app
 
 
-def status_of(error: MantaError) -> int:
-    """The HTTP status that says what an error says."""
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-
-
-def _told(request: Request, status: int, what: str, fix: str) -> Response:
+def _told(request: Request, status: int, what: str, fix: str, *, kind: str = "") -> Response:
     if request.url.path.startswith(API):
-        return JSONResponse({"what": what, "fix": fix}, status)
+        told = Trouble(what=what, fix=fix, kind=kind)
+        return JSONResponse(told.model_dump(exclude_defaults=True), status)
     return page("message.html", status=status, what=what, fix=fix)
 
 
 async def _of_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, MantaError), "registered for it"
-    return _told(request, status_of(error), error.what, error.fix)
+    status = 403 if isinstance(error, ForeignFormError) else status_of(error)
+    told = trouble_of(error)
+    return _told(request, status, told.what, told.fix, kind=told.kind)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

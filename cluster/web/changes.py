@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from cluster.desk.changing import change
 from cluster.desk.diffs import FileDiff, Row, read_diff
 from cluster.desk.known import knowledge, questions
 from cluster.web.entering import require_own_form, session_of
 from cluster.web.forms import CommentForm
-from cluster.web.hall import AHall, AJournal, ARun, Draft, change
+from cluster.web.hall import AHall, AJournal, ARun, Draft
 from cluster.web.pages import draw
 from orchestration.messages import Work
 
@@ -66,7 +67,7 @@ async def diff(
     `on` opens a form for a comment on a line of the file.
     """
     info = await journal.info(run_id)
-    files = read_diff(await change(hall, journal, run_id))
+    files = read_diff(await change(hall.settings, journal, run_id))
     remarks = _remarks((await knowledge(journal, run_id)).works)
     drafts = hall.drafts.get((session_of(request), run_id), ())
     asked = [one for one in await questions(journal, run_id) if one.request.gate == "delivery"]

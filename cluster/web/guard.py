@@ -8,18 +8,23 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cluster.desk.wire import API_HEADER, API_VERSION, MAX_BUNDLE, MAX_RECORDING
 from cluster.web.access import BEARER
 from cluster.web.drawing import page
 from cluster.web.hall import Hall
 
 API = "/api/"
+SUBMISSIONS = "/api/v1/runs"
 STATIC = "/static/"
 UNLOCKED = frozenset({"/enter", "/sign-in"})
 """Where one shows the token."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 MAX_BODY = 2_000_000
 """Bytes of a request."""
+MAX_SUBMISSION = MAX_BUNDLE + MAX_RECORDING + MAX_BODY
+"""Bytes of one that brings a repository along."""
 HEADERS: Final = {
+    API_HEADER: API_VERSION,
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
         "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -83,8 +88,9 @@ class Guard:
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdigit():
             return _told(path, 411, "the request does not say how long it is", "send its length")
-        if int(length) > MAX_BODY:
-            return _told(path, 413, f"a request has at most {MAX_BODY} bytes", "send less")
+        most = MAX_SUBMISSION if path == SUBMISSIONS else MAX_BODY
+        if int(length) > most:
+            return _told(path, 413, f"a request has at most {most} bytes here", "send less")
         return None
 
     def _session(self, headers: dict[str, str]) -> str:

@@ -7,21 +7,14 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from actors.run_repository import RunRepository
-from cluster.desk.known import knowledge, questions
-from cluster.follow import delivered
-from cluster.intake import repository_path
+from cluster.desk.near import NearDesk
+from cluster.desk.store import SharedStore
+from cluster.desk.views import Views
 from cluster.settings import Settings
 from cluster.web.access import Access
-from cluster.web.store import SharedStore
-from cluster.web.views import Views
-from orchestration.errors import GitError, NotFoundError
 from orchestration.ids import RunId, parse_run_id
-from orchestration.messages import TreeRef
 from orchestration.workflow.journal import Journal
 
-DIFF_LIMIT = 8_000_000
-"""Bytes of a diff that people may leaf through."""
 DRAFTS = 200
 """Comments kept of one person on one run, and people remembered."""
 
@@ -44,17 +37,27 @@ class Draft:
 
 @dataclass(slots=True)
 class Hall:
-    """Settings, store and door of one server."""
+    """Desk and door of one server."""
 
-    settings: Settings
-    store: SharedStore
+    desk: NearDesk
     access: Access
     person: str = "somebody"
     """Whose decisions are recorded where nobody says another name."""
-    views: Views = field(default_factory=Views)
     drafts: OrderedDict[tuple[str, RunId], tuple[Draft, ...]] = field(
         default_factory=OrderedDict[tuple[str, RunId], tuple[Draft, ...]]
     )
+
+    @property
+    def settings(self) -> Settings:
+        return self.desk.settings
+
+    @property
+    def store(self) -> SharedStore:
+        return self.desk.store
+
+    @property
+    def views(self) -> Views:
+        return self.desk.views
 
     def keep_drafts(self, session: str, run_id: RunId, drafts: tuple[Draft, ...]) -> None:
         """Comments of one session on one run, in place of those it had."""
@@ -74,38 +77,15 @@ async def _journal(request: Request) -> AsyncGenerator[Journal]:
         yield journal
 
 
+def _desk(request: Request) -> NearDesk:
+    return hall_of(request).desk
+
+
 def _run_id(run_id: str) -> RunId:
     return parse_run_id(run_id)
 
 
 AHall = Annotated[Hall, Depends(hall_of)]
+ADesk = Annotated[NearDesk, Depends(_desk)]
 AJournal = Annotated[Journal, Depends(_journal)]
 ARun = Annotated[RunId, Depends(_run_id)]
-
-
-async def change(hall: Hall, journal: Journal, run_id: RunId) -> str:
-    """The run's change so far, as a unified diff: delivered, asked about, or on its way.
-
-    Raises:
-        NotFoundError: nothing is changed yet.
-    """
-    request, tree = await _trees(journal, run_id)
-    if tree is not None and tree.commit != request.commit:
-        try:
-            path = repository_path(hall.settings, run_id)
-            repository = await RunRepository.open(path, journal)
-            return await repository.diff(request, tree, max_bytes=DIFF_LIMIT)
-        except (GitError, NotFoundError):
-            pass  # its objects are gone; the question may still show the change
-    for question in await questions(journal, run_id):
-        if question.request.gate == "delivery":
-            return question.request.body
-    raise NotFoundError(f"run {run_id} has changed nothing yet", "look again when a task is merged")
-
-
-async def _trees(journal: Journal, run_id: RunId) -> tuple[TreeRef, TreeRef | None]:
-    known = await knowledge(journal, run_id)
-    delivery = await delivered(journal, run_id)
-    if delivery is not None and delivery.branch:
-        return known.request.base, delivery.tree
-    return known.request.base, known.dossier.tree if known.dossier else None

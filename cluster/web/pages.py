@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from cluster.desk.deciding import Verdict, edited, record
+from cluster.desk.deciding import Verdict, edited
 from cluster.desk.known import Knowledge, decisions, knowledge, questions
 from cluster.follow import delivered, refuse_abandoned
 from cluster.view import RunView
@@ -100,19 +100,19 @@ def _has_diff(known: Knowledge) -> bool:
 
 @router.post("/runs/{run_id}/decide")
 async def decide(
-    request: Request,
-    hall: AHall,
-    journal: AJournal,
-    run_id: ARun,
-    said: Annotated[DecisionForm, Form()],
+    request: Request, hall: AHall, run_id: ARun, said: Annotated[DecisionForm, Form()]
 ) -> Response:
-    """Record what a person decided about what they saw; then show how things stand."""
+    """Record what a person decided about what they saw; the run goes on when nothing is asked."""
     require_own_form(request, said.csrf)
     session = session_of(request)
     try:
-        await record(journal, run_id, await _verdict(hall, journal, run_id, said, session))
+        # The store is free again when the run goes on: a cluster that starts must have it.
+        async with hall.store.use() as journal:
+            verdict = await _verdict(hall, journal, run_id, said, session)
+        await hall.desk.decide(run_id, verdict)
     except (UsageError, ConflictError) as error:
-        facts = await _facts(hall, journal, run_id)
+        async with hall.store.use() as journal:
+            facts = await _facts(hall, journal, run_id)
         status = 409 if isinstance(error, ConflictError) else 422
         facts |= {"trouble": error, "given": said.model_dump()}
         return draw(request, "run.html", status=status, **facts)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from dataclasses import asdict
 
 from starlette.responses import StreamingResponse
 
@@ -11,20 +10,11 @@ from cluster.desk.wire import EventItem
 from cluster.follow import events
 from cluster.web.hall import Hall
 from orchestration.errors import MantaError
-from orchestration.events import Event
 from orchestration.ids import RunId
 from orchestration.workflow.journal import Journal
 
 RETRY_MS = 4_000
 """After which a browser looks again at a run that nobody drives for now."""
-
-
-def item(event: Event) -> EventItem:
-    """An event for programs."""
-    return EventItem.model_validate(
-        {name: value for name, value in asdict(event).items() if name != "run_id"}
-        | {"usage": event.usage}
-    )
 
 
 def stream(hall: Hall, run_id: RunId, after: int) -> StreamingResponse:
@@ -49,10 +39,10 @@ async def _lines(hall: Hall, run_id: RunId, after: int) -> AsyncGenerator[str]:
 async def _told(journal: Journal, run_id: RunId, after: int) -> AsyncIterable[str]:
     async with aclosing(events(journal, run_id, after=after)) as happened:
         async for event in happened:
-            yield f"id: {event.seq}\ndata: {item(event).model_dump_json()}\n\n"
+            yield f"id: {event.seq}\ndata: {EventItem.of(event).model_dump_json()}\n\n"
     status = (await journal.info(run_id)).status
-    if status.ended:
-        yield _message("end", {"status": status.value})
+    # Browsers look again after a rest; whoever watches from afar goes, as nobody drives the run.
+    yield _message("end" if status.ended else "rest", {"status": status.value})
 
 
 def _message(kind: str, data: dict[str, str]) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 
+from cluster.desk.near import Driver, NearDesk
+from cluster.desk.store import SharedStore
 from cluster.settings import Settings
 from cluster.web.access import Access
 from cluster.web.application import application
 from cluster.web.hall import Hall
-from cluster.web.store import SharedStore
 from orchestration.approval import ApprovalPolicy, Rule
 from orchestration.clock import ManualClock, SystemClock
 from orchestration.crew import Crew
@@ -139,6 +140,23 @@ class HostileCrew(Crew):
         )
 
 
+class Understudy:
+    """In place of a house: plays the hostile crew's run, or only writes down what it was told."""
+
+    def __init__(self, stage: "Stage") -> None:
+        self._stage, self.journal = stage, stage.journal
+
+    async def start(self, request: FeatureRequest) -> None:
+        self._stage.started.append(request)
+        if self._stage.drives:
+            await self._stage.engine.start(self._stage.flow, request, run_id=request.run_id)
+
+    async def resume(self, run_id: RunId, *, take_over: bool = False) -> None:
+        self._stage.resumed.append(run_id)
+        if self._stage.drives:
+            await self._stage.engine.resume(self._stage.flow, run_id, take_over=take_over)
+
+
 class Stage:
     """The hall, its run, and the browser of somebody who came in."""
 
@@ -149,14 +167,29 @@ class Stage:
         self.engine = Engine(self.journal, owner="the test")
         self.flow = delivery(self.crew, Limits(), Retry())
         self.access = Access(TOKEN, clock=self.clock)
-        self.hall = Hall(
-            Settings(state_dir=state_dir), SharedStore(self._open, lambda: True), self.access
+        self.drives = False
+        """Whether runs are played when the desk wants them driven; else `go_on` does it."""
+        self.resumed: list[RunId] = []
+        self.started: list[FeatureRequest] = []
+        self.desk = NearDesk(
+            Settings(state_dir=state_dir, model="openai/none"),
+            SharedStore(self._open, lambda: True),
+            self._house,
         )
+        self.hall = Hall(self.desk, self.access)
         self.app = application(self.hall)
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[Journal]:
         yield self.journal
+
+    @asynccontextmanager
+    async def _house(self) -> AsyncGenerator[Driver]:
+        yield Understudy(self)
+
+    def settle(self, **more: Any) -> None:
+        """Give the hall other settings."""
+        self.desk.settings = self.desk.settings.model_copy(update=more)
 
     async def start(self, run_id: RunId = RUN, *gates: str) -> RunOutcome:
         """Play the hostile run up to its first question."""

@@ -24,6 +24,8 @@ class SharedStore:
         self._journal: Journal | None = None
         self._through_cluster = False
         self._users = 0
+        self._nobody = asyncio.Event()
+        self._nobody.set()
 
     @asynccontextmanager
     async def use(self) -> AsyncGenerator[Journal]:
@@ -35,10 +37,23 @@ class SharedStore:
         async with self._turn:
             journal = await self._opened()
             self._users += 1
+            self._nobody.clear()
         try:
             yield journal
         finally:
             await asyncio.shield(self._left())
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncGenerator[None]:
+        """For the length of the block the store is free for a cluster that is being started.
+
+        Waits for those who have it open in this process; new ones wait for the end of the block.
+        """
+        async with self._turn:
+            if self._journal is not None and not self._through_cluster:
+                await self._nobody.wait()
+                await self._give_back()
+            yield
 
     async def close(self) -> None:
         """Give the store back for good."""
@@ -55,8 +70,11 @@ class SharedStore:
         return self._journal
 
     async def _left(self) -> None:
+        self._users -= 1
+        if self._users:
+            return
+        self._nobody.set()
         async with self._turn:
-            self._users -= 1
             if self._users == 0 and not self._through_cluster:
                 await self._give_back()
 

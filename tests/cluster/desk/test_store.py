@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors.journal.opening import open_journal
-from cluster.web.store import SharedStore
+from cluster.desk.store import SharedStore
 from orchestration.errors import StoreError
 from orchestration.workflow.journal import Journal
 

@@ -1,0 +1,197 @@
+"""The desk from another machine: everything is asked of a hall over its HTTP API."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from actors.evidence import Evidence
+from actors.git.source import Source, open_source
+from cluster.desk import wire
+from cluster.desk.calling import SLOW, Caller, LostError
+from cluster.desk.deciding import Verdict
+from cluster.desk.listening import Rest, told
+from cluster.desk.protocol import Submitted
+from cluster.desk.wishing import Wishes
+from cluster.intake import Order, check_text
+from orchestration.approval import Answer
+from orchestration.errors import InfrastructureError, NotFoundError, UsageError
+from orchestration.events import Event
+from orchestration.ids import RunId, new_run_id, parse_run_id
+from orchestration.messages import Delivery
+
+Form = TypeVar("Form", bound=BaseModel)
+Parts = dict[str, tuple[str | None, bytes, str]]
+PATIENCE_S = 180.0
+"""For which a stream that was lost is taken up again."""
+LONGEST_PAUSE_S = 5.0
+BYTES = "application/octet-stream"
+_MANY = re.compile(r"[^\w.-]+", re.ASCII)
+
+
+class AfarDesk:
+    """See `Desk`. Whoever makes one closes the caller."""
+
+    def __init__(
+        self, caller: Caller, *, patience_s: float = PATIENCE_S, pause_s: float = 0.25
+    ) -> None:
+        """`pause_s`: until a stream that was lost is first taken up again; longer every time."""
+        self._caller = caller
+        self._patience_s, self._pause_s = patience_s, pause_s
+
+    # --- taking orders in ----------------------------------------------------------------------
+
+    async def submit(self, order: Order, wishes: Wishes | None = None) -> Submitted:
+        """See `Desk.submit`. The repository is read here and travels as a bundle."""
+        if order.record:
+            raise UsageError("a hall keeps no recording for others", "leave --record out")
+        text = check_text(order.text)
+        run_id = parse_run_id(order.run_id) if order.run_id else new_run_id(text)
+        source = await open_source(order.repository, order.ref)
+        parts = _parts(_submission(text, run_id, source, wishes or Wishes()), source.bundle)
+        if order.replay:
+            parts["recording"] = ("recording.jsonl", await _content(order), BYTES)
+        answer = await self._caller.ask("POST", "runs", files=parts, timeout=SLOW)
+        begun = self._read(wire.Begun, answer)
+        own = f"uncommitted changes in {source.name} stay as they are, outside of this run"
+        return Submitted(run_id, begun.is_new, (*([own] if source.is_dirty else []), *begun.notes))
+
+    # --- looking -------------------------------------------------------------------------------
+
+    async def runs(self, *, limit: int = 50, offset: int = 0) -> wire.RunPage:
+        params = {"limit": limit, "offset": offset}
+        return self._read(wire.RunPage, await self._caller.ask("GET", "runs", params=params))
+
+    async def run(self, run_id: RunId) -> wire.RunDetail:
+        return self._read(wire.RunDetail, await self._caller.ask("GET", f"runs/{run_id}"))
+
+    async def events(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Event]:
+        loop = asyncio.get_running_loop()
+        pause, heard, is_known = self._pause_s, loop.time(), False
+        while True:
+            try:
+                async with aclosing(self._connection(run_id, after)) as connection:
+                    async for said in connection:
+                        pause, heard, is_known = self._pause_s, loop.time(), True
+                        if isinstance(said, Rest):
+                            return
+                        if said.seq > after:
+                            after = said.seq
+                            yield said.event(run_id)
+            except LostError:
+                if not is_known or loop.time() - heard > self._patience_s:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _connection(self, run_id: RunId, after: int) -> AsyncGenerator[wire.EventItem | Rest]:
+        """What one connection tells, up to where it was cut."""
+        path, params = f"runs/{run_id}/events/stream", {"after": after}
+        async with (
+            aclosing(self._caller.stream(path, params=params)) as pieces,
+            aclosing(told(pieces)) as messages,
+        ):
+            async for said in messages:
+                yield said
+
+    async def plan(self, run_id: RunId) -> wire.PlanShown:
+        return self._read(wire.PlanShown, await self._caller.ask("GET", f"runs/{run_id}/plan"))
+
+    async def diff(self, run_id: RunId) -> wire.DiffShown:
+        return self._read(wire.DiffShown, await self._caller.ask("GET", f"runs/{run_id}/diff"))
+
+    async def evidence(self, run_id: RunId) -> Evidence:
+        return self._read(Evidence, await self._caller.ask("GET", f"runs/{run_id}/evidence"))
+
+    async def delivery(self, run_id: RunId) -> tuple[Delivery, bytes]:
+        bundle = (await self._caller.ask("GET", f"runs/{run_id}/bundle", timeout=SLOW)).content
+        delivery = (await self.run(run_id)).delivery
+        if delivery is None:
+            raise NotFoundError(f"run {run_id} has delivered nothing", f"see `manta show {run_id}`")
+        return delivery, bundle
+
+    # --- deciding ------------------------------------------------------------------------------
+
+    async def decide(
+        self, run_id: RunId, verdict: Verdict, *, resume: bool = True
+    ) -> wire.Recorded:
+        said = {
+            "label": verdict.label,
+            "digest": verdict.digest,
+            "by": verdict.by,
+            "comment": verdict.comment,
+            "resume": resume,
+        }
+        if verdict.answer is Answer.APPROVE:
+            said |= {"plan": verdict.edited_plan(), "budget": verdict.budget}
+        path = f"runs/{run_id}/{verdict.answer.value}"
+        return self._read(
+            wire.Recorded, await self._caller.ask("POST", path, json=said, timeout=SLOW)
+        )
+
+    async def resume(self, run_id: RunId, *, take_over: bool = False) -> None:
+        said = {"take_over": take_over}
+        await self._caller.ask("POST", f"runs/{run_id}/resume", json=said, timeout=SLOW)
+
+    async def cancel(self, run_id: RunId, *, by: str) -> wire.Cancelled:
+        answer = await self._caller.ask("POST", f"runs/{run_id}/cancel", json={"by": by})
+        return self._read(wire.Cancelled, answer)
+
+    def _read(self, form: type[Form], answer: httpx.Response) -> Form:
+        """An answer as what it should be. What a newer hall says besides is left out."""
+        try:
+            return form.model_validate_json(answer.content, extra="ignore")
+        except ValidationError as error:
+            raise InfrastructureError(
+                f"the hall at {self._caller.hall} gives an answer that cannot be read",
+                "use the same version of Manta on both sides",
+                str(error)[:1000],
+            ) from error
+
+
+def _submission(text: str, run_id: RunId, source: Source, wishes: Wishes) -> wire.Submission:
+    try:
+        return wire.Submission(
+            text=text,
+            run_id=run_id,
+            repository=_MANY.sub("-", source.name)[:100],
+            ref=source.ref_name,
+            approve=wishes.approve,
+            budget=wishes.budget,
+            model=wishes.model,
+            test_command=wishes.test_command,
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{where}: {first['msg']}", "correct it and submit again") from None
+
+
+def _parts(submission: wire.Submission, bundle: bytes) -> Parts:
+    """What is sent.
+
+    Raises:
+        UsageError: the repository is too large.
+    """
+    if len(bundle) > wire.MAX_BUNDLE:
+        raise UsageError(
+            f"this repository has {len(bundle):,} bytes; a hall takes {wire.MAX_BUNDLE:,}",
+            "run `manta submit` on the hall's machine, with the repository's URL",
+        )
+    return {
+        "submission": (None, submission.model_dump_json().encode(), "application/json"),
+        "bundle": ("base.bundle", bundle, BYTES),
+    }
+
+
+async def _content(order: Order) -> bytes:
+    """The recording to play back."""
+    assert order.replay, "it was named"
+    try:
+        return await asyncio.to_thread(order.replay.read_bytes)
+    except OSError:
+        raise UsageError(f"there is no recording at {order.replay}", "check --replay") from None
