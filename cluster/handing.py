@@ -17,7 +17,7 @@ from cluster.follow import bring_home, delivered
 from cluster.intake import repository_path
 from cluster.letter import body_of, title_of
 from cluster.settings import Settings
-from orchestration.errors import UsageError
+from orchestration.errors import MantaError, UsageError
 from orchestration.ids import RunId
 from orchestration.messages import DeliverAs, Delivery, FeatureRequest
 from orchestration.stories import request_of
@@ -35,6 +35,8 @@ class Handover:
     """A line for people; empty where it waits to be fetched."""
     address: str = ""
     """For programs: the path or URL of what was made."""
+    home: Path | None = None
+    """The repository here that has the branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,26 @@ async def hand_over(journal: Journal, settings: Settings, run_id: RunId) -> Hand
         return Handover(delivery, f"The pull request is {url}", url)
     if home is None:
         return Handover(delivery)
-    return Handover(delivery, f"Branch {delivery.branch} is in {home[1]}.", str(home[1]))
+    return _at_home(delivery, home[1])
+
+
+async def whereabouts(journal: Journal, run_id: RunId) -> Handover:
+    """A finished run's result and where it is, without making anything."""
+    delivery, request = await delivered(journal, run_id), await request_of(journal, run_id)
+    origin = Path(request.origin)
+    if delivery is None or not delivery.branch or not origin.is_absolute():
+        return Handover(delivery)
+    with suppress(MantaError):  # no repository any more
+        async with opened(request.origin) as git:
+            ref = f"refs/heads/{delivery.branch}"
+            there = await git("rev-parse", "--verify", "--quiet", ref, ok=(0, 1))
+        if there.text == delivery.tree.commit:
+            return _at_home(delivery, origin)
+    return Handover(delivery)
+
+
+def _at_home(delivery: Delivery, home: Path) -> Handover:
+    return Handover(delivery, f"The branch is in {home}.", str(home), home)
 
 
 async def publish(finished: Finished, repository: str, branch: str) -> str:

@@ -6,8 +6,9 @@ its size nobody knows where the old lines are now: the screen is cleared and pai
 
 import contextlib
 import os
+import sys
 import termios
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -87,6 +88,15 @@ def without_echo(out: TextIO) -> Generator[None]:
         yield
     finally:
         termios.tcsetattr(out, termios.TCSADRAIN, before)
+
+
+def in_colour(lines: Iterable[Text], out: TextIO | None = None) -> str:
+    """Lines as text, in colour where `out` (stdout) is a terminal that wants it."""
+    console = Console(file=out or sys.stdout, highlight=False)
+    with console.capture() as caught:
+        for line in lines:
+            console.print(line, soft_wrap=True)
+    return caught.get().removesuffix("\n")
 
 
 def _own_modes(out: TextIO) -> list[Any] | None:

@@ -14,6 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import Any, TextIO
 
+from rich.console import Console
+from rich.text import Text
+
 from actors.tools.text import neutralise
 from cluster.brain import Brain
 from cluster.figures import duration, totals
@@ -47,6 +50,20 @@ def open_sink(
             yield sink
     else:
         yield LineSink(request, stream)
+
+
+@contextmanager
+def busy(doing: str, *, as_json: bool) -> Generator[Callable[[str], None]]:
+    """A sign of life on a terminal while something takes time; call it to say what comes next.
+
+    Nothing at all where nobody looks on.
+    """
+    if as_json or not is_screen(sys.stderr):
+        yield lambda _: None
+        return
+    console = Console(stderr=True, highlight=False)
+    with console.status(Text(doing, style="dim"), spinner="dots") as status:
+        yield lambda words: status.update(Text(words, style="dim"))
 
 
 def is_screen(stream: TextIO) -> bool:

@@ -11,10 +11,14 @@ from actors.scanners.sarif import sarif
 from actors.tools.text import neutralise
 from cluster.budgets import is_about_budget
 from cluster.build import build_id
+from cluster.ending import ending_of, told
+from cluster.ending import facts as outcome_facts
 from cluster.follow import delivered as delivery_of
 from cluster.graph import graph
+from cluster.handing import Handover, whereabouts
 from cluster.intake import repository_path
 from cluster.options import tell
+from cluster.painting import in_colour
 from cluster.progress import facts_of, line_of
 from cluster.settings import Settings
 from cluster.view import RunView, fold
@@ -28,21 +32,23 @@ from orchestration.workflow.journal import Journal, RunInfo, RunStatus
 from orchestration.workflow.outcome import OpenSuspension, open_suspensions, outcome_of
 
 
-def delivered(delivery: Delivery | None, where: str = "") -> str:
-    """The last words of a run that went well; `where` says what became of it, if anything did."""
-    if delivery is None:
-        return ""
-    if not delivery.branch:
-        return neutralise(delivery.summary)
-    lines = [neutralise(delivery.summary), ""]
-    lines.append(where or f"Fetch it with `manta fetch {delivery.run_id} --repo PATH`.")
-    lines.append(f"Evidence: `manta show {delivery.run_id} --evidence`.")
-    return "\n".join(lines)
-
-
 def facts(delivery: Delivery | None) -> dict[str, Any]:
     """A delivery for programs."""
     return delivery.model_dump(mode="json") if delivery else {}
+
+
+async def tell_delivered(
+    journal: Journal, settings: Settings, made: Handover, *, as_json: bool, titles: bool = True
+) -> None:
+    """The last words of a run that went well, and where its result is."""
+    ending, delivery = await ending_of(journal, settings, made), made.delivery
+    if ending is None:
+        human = neutralise(delivery.summary) if delivery else ""
+        tell(as_json, "delivered", human, **facts(delivery), address=made.address)
+        return
+    human = "" if as_json else in_colour(told(ending, titles=titles))
+    whole = {**facts(delivery), "address": made.address, "outcome": outcome_facts(ending)}
+    tell(as_json, "delivered", human, **whole)
 
 
 def waiting(run_id: RunId, labels: list[str]) -> str:
@@ -119,7 +125,7 @@ async def show(
         case "plan":
             await _asked(journal, run_id, "plan", as_json=as_json)
         case _:
-            await _overview(journal, run_id, as_json=as_json)
+            await _overview(journal, settings, run_id, as_json=as_json)
 
 
 async def decision(
@@ -163,7 +169,7 @@ async def _open(journal: Journal, run_id: RunId, label: str | None) -> OpenSuspe
     return matching[0]
 
 
-async def _overview(journal: Journal, run_id: RunId, *, as_json: bool) -> None:
+async def _overview(journal: Journal, settings: Settings, run_id: RunId, *, as_json: bool) -> None:
     info = await journal.info(run_id)
     tell(as_json, "run", run_line(info), **run_facts(info))
     if info.status is RunStatus.SUSPENDED:
@@ -175,8 +181,9 @@ async def _overview(journal: Journal, run_id: RunId, *, as_json: bool) -> None:
         tell(
             as_json, "error", f"\n{error.what}\n  fix: {error.fix}", what=error.what, fix=error.fix
         )
-    if delivery := await delivery_of(journal, run_id):
-        tell(as_json, "delivered", f"\n{delivered(delivery)}", **facts(delivery))
+    made = await whereabouts(journal, run_id)
+    if made.delivery:
+        await tell_delivered(journal, settings, made, as_json=as_json)
 
 
 def _tell_question(asked: OpenSuspension, *, as_json: bool) -> None:

@@ -26,6 +26,8 @@ from orchestration.messages import CodeTask, FeatureRequest, Plan
 RECORDED = "The model's replies are a recording; everything else is real."
 NAME = 24
 """Cells for a task's id."""
+TITLE = 20
+"""Cells that must be free for a task's title, or it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +130,21 @@ def _body(scene: Scene, width: int, level: str) -> Iterator[Text]:
         guide = scene.glyphs.last if is_last else scene.glyphs.branch
         row = scene.view.rows.get(name, Row(name, state="queued"))
         said = _task_does(scene, row, task, min(NAME, max(map(len, scene.tasks))))
-        yield _line(scene, width, f"{guide} ", row, said)
+        title = neutralise(task.title) if task and not row.running else ""
+        yield _line(scene, width, f"{guide} ", row, said, title)
         if level == "full":
             yield from _acts(scene, row, "     " if is_last else f"{scene.glyphs.bar}    ")
 
 
-def _line(scene: Scene, width: int, guide: str, row: Row, said: Text) -> Text:
-    """Guide, mark and words on the left, figures on the right."""
+def _line(scene: Scene, width: int, guide: str, row: Row, said: Text, title: str = "") -> Text:
+    """Guide, mark, words and, where it fits, the title on the left, figures on the right."""
     line = Text.assemble((guide, "dim"), _mark(scene, row), " ", said)
     end = row.heard if row.is_over else max(scene.now, row.heard)
     figures = _figures(row, end - row.began if row.began else 0.0)
-    line.truncate(max(1, width - figures.cell_len - 1), overflow="ellipsis", pad=True)
+    room = max(1, width - figures.cell_len - 1)
+    if title and line.cell_len + TITLE <= room:
+        line.append(f"  {title}", style="dim")
+    line.truncate(room, overflow="ellipsis", pad=True)
     return line.append(" ").append_text(figures)
 
 
@@ -192,8 +198,6 @@ def _task_does(scene: Scene, row: Row, task: CodeTask | None, room: int) -> Text
         said.append(neutralise(row.doing), style="red" if row.state == "failed" else "")
     if row.state == "failed" and row.said:
         said.append(f": {' '.join(neutralise(row.said).split())}", style="red")
-    elif task and not row.running:
-        said.append(f"  {neutralise(task.title)}", style="dim")
     return said
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from cluster.follow import follow
 from cluster.handing import hand_over, require_able
 from cluster.intake import Order, take_in
 from cluster.options import RUN_ID, common, door, running, say, settings_from, tell
-from cluster.progress import open_sink
+from cluster.progress import busy, is_screen, open_sink
 from cluster.settings import Settings
 from orchestration.errors import LimitError
 from orchestration.ids import RunId, StepKey, parse_run_id
@@ -126,13 +127,17 @@ async def play(order: Order, settings: Settings, *, as_json: bool) -> int:
     """Take an order in, start its run and follow it."""
     if settings.sandbox == "none":
         say("warning: --sandbox none is no sandbox: what agents run can do all that you can")
-    request, source = await take_in(order, settings, say)
-    if source.is_dirty:
-        say(f"note: uncommitted changes in {source.name} stay as they are, outside of this run")
-    await require_able(request.deliver, order.repository)
-    async with open_house(settings) as house:
-        await house.journal.put_blob(source.bundle)
-        await house.start(request)
+    async with AsyncExitStack() as stack:
+        with busy("reading the repository", as_json=as_json) as now:
+            request, source = await take_in(order, settings, say)
+            if source.is_dirty:
+                say(f"note: uncommitted changes in {source.name} stay as they are, not part of it")
+            await require_able(request.deliver, order.repository)
+            now("joining the Ray cluster (one is started where there is none)")
+            house = await stack.enter_async_context(open_house(settings))
+            now("seating the team")
+            await house.journal.put_blob(source.bundle)
+            await house.start(request)
         return await watch_to_end(house.journal, settings, request, as_json=as_json)
 
 
@@ -167,10 +172,9 @@ async def conclude(
     """Say how a run ended, or what it waits for, and hand over what it made."""
     if outcome.status is RunStatus.DONE:
         made = await hand_over(journal, settings, run_id)
-        delivery = made.delivery
-        human = shown.delivered(delivery, made.where)
-        tell(as_json, "delivered", human, **shown.facts(delivery), address=made.address)
-        return LimitError.exit_code if delivery and delivery.undone else 0
+        titles = not is_screen(sys.stdout)  # else the tree above has them
+        await shown.tell_delivered(journal, settings, made, as_json=as_json, titles=titles)
+        return LimitError.exit_code if made.delivery and made.delivery.undone else 0
     if outcome.status is RunStatus.SUSPENDED:
         labels = [waiting.label for waiting in outcome.suspensions]
         tell(as_json, "waiting", shown.waiting(run_id, labels), run_id=run_id, labels=labels)
