@@ -27,7 +27,7 @@ JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 def client_environment(address: ClusterAddress) -> dict[str, str]:
     """Environment with which any Ray client (such as `ray job submit`) reaches the cluster."""
-    environment = {"RAY_ADDRESS": address.address}
+    environment = {"RAY_ADDRESS": address.address} if address.address else {}
     if address.token_path:
         environment |= authentication(address.token_path)
     if address.dashboard_url:
@@ -123,6 +123,36 @@ def _join(address: ClusterAddress) -> None:
         raise _token_trouble(address) from error
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, OSError) as error:
         raise _trouble(address, error) from error
+
+
+def dashboard_of(address: ClusterAddress) -> str:
+    """Where a cluster's dashboard answers, as its head says. Blocking.
+
+    Raises:
+        UsageError: an address that is none.
+        InfrastructureError: nobody there, another token, no dashboard.
+    """
+    probe(address)
+    adopt_environment(address)
+    try:
+        with _silence():
+            gcs = _native().GcsClient(address=address.address)
+            found = gcs.internal_kv_get(
+                ray_constants.DASHBOARD_ADDRESS.encode(),
+                ray_constants.KV_NAMESPACE_DASHBOARD,
+                timeout=PROBE_S,
+            )
+    except ray.exceptions.AuthenticationError as error:
+        raise _token_trouble(address) from error
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError, OSError) as error:
+        raise _trouble(address, error) from error
+    if not found:
+        raise InfrastructureError(
+            f"the Ray cluster at {address.address} has no dashboard, through which jobs are"
+            " submitted",
+            "start its head with --include-dashboard=true (it needs `ray[default]`)",
+        )
+    return f"http://{found.decode()}"
 
 
 def _unheard(*_: object, **__: object) -> None:
