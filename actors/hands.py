@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pydantic import TypeAdapter
 
+from actors.meter import WORKSPACES, Meter, Silence
 from actors.models.gateway import ModelGateway
 from actors.sandbox.keeping import labels_of
 from actors.sandbox.opening import find_again, require
@@ -58,6 +59,7 @@ class Hands:
     equipment: Equipment = field(default_factory=Equipment)
     house: str = ""
     """Whose sandboxes these are; see `labels_of`."""
+    meter: Meter = field(default_factory=Silence)
     _preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _bundles: OrderedDict[BlobId, bytes] = field(default_factory=OrderedDict[BlobId, bytes])
 
@@ -69,6 +71,7 @@ class Hands:
         A later attempt of the same step finds the workspace as the earlier one left it. The
         reference is journaled before first use. With `base`, a tag of that name points there.
         """
+        asked = self.clock.ticks()
         wanted = {**labels_of(grant.run_id, self.house), **labels}
         seen = (*self.toolchains, *([str(ROOM)] if self.equipment.languages else []))
         spec = SandboxSpec(labels=wanted, env=ENVIRONMENT, toolchains=seen, limits=self.limits)
@@ -83,6 +86,8 @@ class Hands:
             if base:
                 await sandbox.write_file(".git/refs/tags/base", f"{base}\n".encode())
             await self._record(grant, sandbox.ref, state="prepared", commit=tree.commit)
+        took = self.clock.ticks() - asked
+        self.meter.observe(WORKSPACES, took, level=self.sandboxes.level)
         return sandbox
 
     async def save(self, grant: StepGrant, sandbox: Sandbox) -> None:

@@ -1,12 +1,14 @@
 """Memory, spoken to its actor. What is slow or gone is said, and keeps nobody waiting."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from actors.handles import ActorHandle, ResidentHandle
 from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
+from actors.meter import RECALLS, Meter, Silence
 from actors.vector_store.protocol import RowKind
 from orchestration.errors import MantaError, StoreError
 
@@ -21,12 +23,29 @@ KINDS: tuple[RowKind, ...] = ("code", "lesson")
 class MemoryHandle(ResidentHandle):
     """A client of memory's actor. `recall` never raises."""
 
-    def __init__(self, actor: ActorHandle, name: str, *, recall_s: float = 1.5) -> None:
+    def __init__(
+        self,
+        actor: ActorHandle,
+        name: str,
+        *,
+        recall_s: float = 1.5,
+        meter: Meter | None = None,
+    ) -> None:
         super().__init__(actor, name)
         self._recall_s = recall_s
+        self._meter = meter or Silence()
 
     async def recall(
         self, repository: str, query: str, *, limit: int = 8, kinds: Sequence[RowKind] = KINDS
+    ) -> RecallReport:
+        began = time.monotonic()
+        report = await self._recalled(repository, query, limit, kinds)
+        outcome = "answered" if report.consulted else "missed"
+        self._meter.observe(RECALLS, time.monotonic() - began, outcome=outcome)
+        return report
+
+    async def _recalled(
+        self, repository: str, query: str, limit: int, kinds: Sequence[RowKind]
     ) -> RecallReport:
         try:
             asked = self._ask("recall", repository, query, limit=limit, kinds=kinds, again=False)

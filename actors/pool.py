@@ -6,10 +6,12 @@ a slot's number holds the slot, so that no slot can be leased twice.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
+from actors.meter import LEASE_WAIT, RECOVERIES, Meter, Silence
 from orchestration.errors import UsageError, WorkerLostError
 
 W = TypeVar("W", covariant=True)
@@ -29,10 +31,13 @@ class Pool(Generic[W]):
         *,
         limit: int,
         slots: int = 1,
+        meter: Meter | None = None,
+        role: str = "",
     ) -> None:
         if limit < 1 or slots < 1:
             raise UsageError(f"a pool of {limit} workers with {slots} slots", "use 1 or more")
         self._make, self._end, self._slots = make, end, slots
+        self._meter, self._role = meter or Silence(), role
         self._permits = asyncio.Semaphore(limit * slots)
         self._free = list(range(limit * slots))
         self._workers: dict[int, asyncio.Task[W]] = {}
@@ -56,12 +61,17 @@ class Pool(Generic[W]):
         Raises:
             WorkerLostError: from the block, or because the pool is closed.
         """
+        asked = time.monotonic()
         async with self._permits:
             slot = self._take(besides)
             place = slot // self._slots
             try:
-                yield await self._worker(place)
+                worker = await self._worker(place)
+                self._meter.observe(LEASE_WAIT, time.monotonic() - asked, role=self._role)
+                yield worker
             except WorkerLostError:
+                if place in self._workers and not self._closed:
+                    self._meter.add(RECOVERIES, what="worker")
                 await self._drop(place)
                 raise
             finally:

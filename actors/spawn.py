@@ -27,6 +27,7 @@ from actors.handles import (
     SupervisorHandle,
 )
 from actors.hands import Setup
+from actors.meter import Meter
 from actors.player import Player
 from actors.pool import Pool
 from actors.ports import Pools
@@ -72,7 +73,12 @@ class RunningSupervisor(Supervisor):
 
     def __init__(self, run_id: RunId, setup: StageSetup) -> None:
         context = ray.get_runtime_context()
-        super().__init__(run_id, setup, owner=f"supervisor {context.get_actor_id()}")
+        super().__init__(
+            run_id,
+            setup,
+            owner=f"supervisor {context.get_actor_id()}",
+            restarted=bool(context.was_current_actor_reconstructed),
+        )
         self._me: ActorHandle = context.current_actor
         if context.was_current_actor_reconstructed:
             # A call to ourselves could be refused while Ray still counts us as restarting.
@@ -164,15 +170,23 @@ def _shown_as(name: str, actor: type) -> type:
     return type(name, (actor,), {"__doc__": actor.__doc__})
 
 
-def open_pools(run_id: RunId, setup: Setup, *, tasks: int, slots: int) -> Pools:
+def open_pools(run_id: RunId, setup: Setup, *, tasks: int, slots: int, meter: Meter) -> Pools:
     """A run's pools of Ray actors, for so many tasks at once, `slots` of them in one process."""
-    workers = -(-tasks // slots)
+    one, workers = _Size(1, 1), _Size(-(-tasks // slots), slots)
     return Pools(
-        architects=_pool(run_id, setup, Architect, ArchitectHandle, limit=1),
-        coders=_pool(run_id, setup, Coder, CoderHandle, limit=workers, slots=slots),
-        reviewers=_pool(run_id, setup, Reviewer, ReviewerHandle, limit=workers, slots=slots),
-        analysts=_pool(run_id, setup, SecurityAnalyst, SecurityHandle, limit=workers, slots=slots),
+        architects=_pool(run_id, setup, Architect, ArchitectHandle, one, meter),
+        coders=_pool(run_id, setup, Coder, CoderHandle, workers, meter),
+        reviewers=_pool(run_id, setup, Reviewer, ReviewerHandle, workers, meter),
+        analysts=_pool(run_id, setup, SecurityAnalyst, SecurityHandle, workers, meter),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """At most so many workers, of so many slots each."""
+
+    limit: int
+    slots: int
 
 
 def _pool(
@@ -180,9 +194,8 @@ def _pool(
     setup: Setup,
     player: type[Player],
     handle: type[P],
-    *,
-    limit: int,
-    slots: int = 1,
+    size: _Size,
+    meter: Meter,
 ) -> Pool[P]:
     async def make(number: int) -> P:
         name = f"{player.role}-{number}"
@@ -194,7 +207,7 @@ def _pool(
                 get_if_exists=False,
                 max_restarts=0,
                 max_task_retries=0,
-                num_cpus=CPUS["player"] * slots,
+                num_cpus=CPUS["player"] * size.slots,
             )
             .remote(name, setup)
         )
@@ -205,4 +218,4 @@ def _pool(
     async def end(worker: P) -> None:
         ray.kill(worker.actor, no_restart=True)
 
-    return Pool(make, end, limit=limit, slots=slots)
+    return Pool(make, end, limit=size.limit, slots=size.slots, meter=meter, role=player.role)

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +34,14 @@ PLAYERS_DIE = Retry(attempts=6, delay_s=0.2, on=(WorkerLostError, GroundError))
 POLL_S = 0.05
 TITLE = 80
 _log = logging.getLogger(__name__)
+Witness = Callable[[Journal, RunId, bool], AbstractAsyncContextManager[None]]
+"""Looks on while a run is driven; told whether its supervisor was restarted. Never fails it."""
+
+
+@asynccontextmanager
+async def nobody(_journal: Journal, _run_id: RunId, _restarted: bool, /) -> AsyncGenerator[None]:
+    """Nobody looks on."""
+    yield
 
 
 @dataclass
@@ -49,6 +59,7 @@ class Stage:
     """What becomes of the sandboxes while the run waits for a person."""
     house: str = ""
     """Whose sandboxes these are: the store's name, as `labels_of` takes it."""
+    witness: Witness = nobody
 
     async def close(self) -> None:
         await self.pools.close()
@@ -65,8 +76,10 @@ class StageSetup(Protocol):
 class Supervisor:
     """Plain class: one object per run. Constructing one does nothing and cannot fail."""
 
-    def __init__(self, run_id: RunId, setup: StageSetup, *, owner: str) -> None:
-        self.run_id, self.owner = run_id, owner
+    def __init__(
+        self, run_id: RunId, setup: StageSetup, *, owner: str, restarted: bool = False
+    ) -> None:
+        self.run_id, self.owner, self.restarted = run_id, owner, restarted
         self._setup = setup
         self._driving: asyncio.Task[RunOutcome] | None = None
         self._journal: Journal | None = None
@@ -123,11 +136,12 @@ class Supervisor:
             team = await assemble(stage, request)
             workflow = played(request.workflow, team, request.limits, PLAYERS_DIE)
             engine = Engine(stage.journal, owner=self.owner, clock=stage.clock)
-            if begun:
-                outcome = await engine.resume(workflow, self.run_id, take_over=take_over)
-            else:
-                title = request.text.splitlines()[0][:TITLE]
-                outcome = await engine.start(workflow, request, run_id=self.run_id, title=title)
+            async with stage.witness(stage.journal, self.run_id, self.restarted):
+                if begun:
+                    outcome = await engine.resume(workflow, self.run_id, take_over=take_over)
+                else:
+                    title = request.text.splitlines()[0][:TITLE]
+                    outcome = await engine.start(workflow, request, run_id=self.run_id, title=title)
             if outcome.status.ended:
                 await stage.sandboxes.sweep(labels_of(self.run_id, stage.house))
             elif outcome.status is RunStatus.SUSPENDED:

@@ -111,6 +111,7 @@ class House:
             checkpoints=self._store_name(),
             gateways=tuple(spec.name for spec in gateways),
             memory=memory.name,
+            governor=governor.name,
             repository=request.memory_key,
             recall_s=settings.recall_timeout_s,
             level=settings.sandbox,

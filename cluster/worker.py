@@ -6,13 +6,18 @@ from pathlib import Path
 from actors.handles import GatewayHandle
 from actors.hands import Hands
 from actors.memory_handle import MemoryHandle
+from actors.meter import Meter
 from actors.models.spread import SpreadGateway
+from actors.sandbox.metered import MeteredProvider
 from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Level, SandboxProvider, Suspended
 from actors.spawn import open_pools
 from actors.supervisor import Stage
 from cluster import keys as kept_keys
 from cluster.finding import find, find_journal
+from cluster.telemetry.on_ray import RayMeter
+from cluster.telemetry.relay import RelayMeter, relay_to
+from cluster.telemetry.witness import counting
 from cluster.tooling import Tooling
 from orchestration.clock import SystemClock
 from orchestration.ids import RunId
@@ -30,6 +35,8 @@ class WorkerSetup:
     gateways: tuple[str, ...]
     """Names of the model gateways; a conversation keeps to one of them."""
     memory: str
+    governor: str
+    """Name of the governor, in whose process the figures are added up."""
     repository: str
     """Under which key memory keeps the target repository."""
     level: Level
@@ -51,12 +58,14 @@ class WorkerSetup:
 
     async def hands(self, name: str) -> Hands:
         """What a player works with."""
+        meter = self.meter()
         return Hands(
             name=name,
             journal=await self.journal(),
             gateway=SpreadGateway([GatewayHandle(find(name), name) for name in self.gateways]),
-            sandboxes=await self.provider(),
-            recaller=self.remembering().recaller(self.repository),
+            sandboxes=await self.provider(meter),
+            recaller=self.remembering(meter).recaller(self.repository),
+            meter=meter,
             clock=SystemClock(),
             toolchains=self.toolchains,
             setup=self.setup,
@@ -66,32 +75,39 @@ class WorkerSetup:
 
     async def stage(self, run_id: RunId) -> Stage:
         """What a supervisor plays on."""
+        meter = self.meter()
         return Stage(
             journal=await self.journal(),
-            pools=open_pools(run_id, self, tasks=self.tasks, slots=self.slots),
-            memory=self.remembering(),
-            sandboxes=await self.provider(),
+            pools=open_pools(run_id, self, tasks=self.tasks, slots=self.slots, meter=meter),
+            memory=self.remembering(meter),
+            sandboxes=await self.provider(meter),
+            witness=counting(meter, then=meter.close),
             suspended=self.suspended,
             house=self.house,
             repositories=Path(self.state_dir) / "repositories",
             clock=SystemClock(),
         )
 
-    def remembering(self) -> MemoryHandle:
+    def meter(self) -> RelayMeter:
+        """Figures, added up where the governor is."""
+        return relay_to(find(self.governor), self.governor, RayMeter())
+
+    def remembering(self, meter: Meter) -> MemoryHandle:
         """Memory's actor."""
-        return MemoryHandle(find(self.memory), self.memory, recall_s=self.recall_s)
+        return MemoryHandle(find(self.memory), self.memory, recall_s=self.recall_s, meter=meter)
 
     async def journal(self) -> Journal:
         """The run's journal: the store's actor, or PostgreSQL directly."""
         return await find_journal(self.checkpoints)
 
-    async def provider(self) -> SandboxProvider:
+    async def provider(self, meter: Meter) -> SandboxProvider:
         """Sandboxes of the level asked for, or an error; never a weaker level."""
         kept_keys.adopt(Path(self.keys) if self.keys else None)
-        return await open_provider(
+        opened = await open_provider(
             self.level,
             Path(self.state_dir) / "sandboxes",
             toolchains=self.toolchains,
             image=self.image,
             needs=self.needs,
         )
+        return MeteredProvider(opened, meter)

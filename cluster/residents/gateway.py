@@ -5,10 +5,12 @@ from pathlib import Path
 from actors.handles import GovernorHandle
 from actors.models.gateway import ModelGateway
 from actors.models.litellm import LitellmGateway
+from actors.models.metered import MeteredGateway
 from actors.models.recording import RecordingGateway
 from actors.models.routing import Routes
 from cluster import keys as kept_keys
 from cluster.finding import find
+from cluster.telemetry.on_ray import RayMeter
 
 
 async def open_gateway(
@@ -25,4 +27,5 @@ async def open_gateway(
     gateway = LitellmGateway(
         Routes.model_validate_json(routes), governor=GovernorHandle(find(governor), governor)
     )
-    return RecordingGateway(gateway, Path(record)) if record else gateway
+    kept = RecordingGateway(gateway, Path(record)) if record else gateway
+    return MeteredGateway(kept, RayMeter())

@@ -1,0 +1,1 @@
+"""Figures and spans of runs, for the systems that people watch their machines with."""
