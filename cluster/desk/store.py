@@ -7,10 +7,25 @@ With no cluster running the store is locked by whoever has it open, so it is giv
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 
 from orchestration.workflow.journal import Journal
 
 Opening = Callable[[], AbstractAsyncContextManager[Journal]]
+
+
+WATCH_S = 5.0
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A journal, and how many use it."""
+
+    journal: Journal
+    stack: AsyncExitStack
+    through_cluster: bool
+    users: int = 0
+    nobody: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SharedStore:
@@ -20,12 +35,7 @@ class SharedStore:
         """`has_cluster` tells whether others can use the store while we have it open."""
         self._opening, self._has_cluster = opening, has_cluster
         self._turn = asyncio.Lock()
-        self._stack = AsyncExitStack()
-        self._journal: Journal | None = None
-        self._through_cluster = False
-        self._users = 0
-        self._nobody = asyncio.Event()
-        self._nobody.set()
+        self._now: _Opened | None = None
 
     @asynccontextmanager
     async def use(self) -> AsyncGenerator[Journal]:
@@ -35,13 +45,13 @@ class SharedStore:
             StoreError: somebody else has the store, or it is away.
         """
         async with self._turn:
-            journal = await self._opened()
-            self._users += 1
-            self._nobody.clear()
+            opened = await self._opened()
+            opened.users += 1
+            opened.nobody.clear()
         try:
-            yield journal
+            yield opened.journal
         finally:
-            await asyncio.shield(self._left())
+            await asyncio.shield(self._left(opened))
 
     @asynccontextmanager
     async def lent(self) -> AsyncGenerator[None]:
@@ -50,34 +60,52 @@ class SharedStore:
         Waits for those who have it open in this process; new ones wait for the end of the block.
         """
         async with self._turn:
-            if self._journal is not None and not self._through_cluster:
-                await self._nobody.wait()
+            if self._now is not None and not self._now.through_cluster:
+                if self._now.users:
+                    await self._now.nobody.wait()
                 await self._give_back()
             yield
+
+    async def watch(self) -> None:
+        """For as long as a door is open: let go of a cluster that is gone.
+
+        Ray would otherwise end this process with it.
+        """
+        while True:
+            await asyncio.sleep(WATCH_S)
+            async with self._turn:
+                await self._let_go()
 
     async def close(self) -> None:
         """Give the store back for good."""
         async with self._turn:
             await self._give_back()
 
-    async def _opened(self) -> Journal:
-        has_cluster = await asyncio.to_thread(self._has_cluster)
-        if self._users == 0 and self._through_cluster and not has_cluster:
-            await self._give_back()
-        if self._journal is None:
-            self._through_cluster = has_cluster
-            self._journal = await self._stack.enter_async_context(self._opening())
-        return self._journal
+    async def _opened(self) -> _Opened:
+        has_cluster = await self._let_go()
+        if self._now is None:
+            stack = AsyncExitStack()
+            journal = await stack.enter_async_context(self._opening())
+            self._now = _Opened(journal, stack, has_cluster)
+        return self._now
 
-    async def _left(self) -> None:
-        self._users -= 1
-        if self._users:
+    async def _let_go(self) -> bool:
+        """Give the store back, whoever uses it, if its cluster is gone. Whether there is one."""
+        has_cluster = await asyncio.to_thread(self._has_cluster)
+        if self._now is not None and self._now.through_cluster and not has_cluster:
+            await self._give_back()
+        return has_cluster
+
+    async def _left(self, opened: _Opened) -> None:
+        opened.users -= 1
+        if opened.users:
             return
-        self._nobody.set()
+        opened.nobody.set()
         async with self._turn:
-            if self._users == 0 and not self._through_cluster:
+            if opened is self._now and opened.users == 0 and not opened.through_cluster:
                 await self._give_back()
 
     async def _give_back(self) -> None:
-        self._journal, self._through_cluster = None, False
-        await self._stack.aclose()
+        if self._now is not None:
+            opened, self._now = self._now, None
+            await opened.stack.aclose()

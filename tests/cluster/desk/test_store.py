@@ -54,3 +54,26 @@ async def test_a_store_through_a_cluster_stays_open_until_the_end(tmp_path: Path
         assert one is other
     await store.close()
     await (await open_journal(tmp_path)).close()
+
+
+async def test_a_cluster_that_is_gone_is_let_go_although_somebody_still_hangs_in_it(
+    tmp_path: Path,
+) -> None:
+    has_cluster, closed = [True], list[Journal]()
+
+    @asynccontextmanager
+    async def opening() -> AsyncGenerator[Journal]:
+        journal = await open_journal(tmp_path)
+        try:
+            yield journal
+        finally:
+            closed.append(journal)
+            await journal.close()
+
+    store = SharedStore(opening, lambda: has_cluster[0])
+    async with store.use() as lost:
+        has_cluster[0] = False
+        async with store.use() as one:
+            assert closed == [lost]
+            assert await one.runs() == []
+    assert closed == [lost, one], "without a cluster it is given back after use"
