@@ -47,8 +47,9 @@ T = TypeVar("T")
 NAMESPACE = "manta"
 ActorHandle = Any
 """Ray's handles have no useful static type; this file is where they end."""
-PATIENCE_S = 20.0
-"""How long a call waits for a resident that Ray is restarting."""
+PATIENCE_S = 60.0
+"""How long a call waits for a resident that Ray is restarting. With Ray's own health checks a lost
+node is noticed after 17 s; only then is its resident restarted on another."""
 
 
 async def answer(call: Callable[..., Any], who: str, *arguments: object) -> Any:

@@ -1,4 +1,4 @@
-"""The only file that makes Ray actors: names, resources, restarts.
+"""The only file that makes Ray actors: names, seats, restarts.
 
 Players are children of their run's supervisor and die with it. Supervisors and residents are
 detached: they outlive the driver that made them.
@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
 from ray.actor import exit_actor
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.architect import Architect
 from actors.coder import Coder
@@ -45,7 +47,60 @@ CPUS = {"supervisor": 0.05, "resident": 0.05, "player": 0.1}
 CARRY_ON_ATTEMPTS = 12
 LINGER_S = 0.5
 """Time for whoever asked to hear how it went before the actor is gone."""
+ROOM_S = 900.0
+"""How long an actor waits for a node with room for it: a cluster may have to grow first."""
+HEAD = "node:__internal_head__"
+"""A resource that Ray gives to the head alone."""
 P = TypeVar("P", bound=PlayerHandle)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Which nodes an actor may be on; which of them it is, is Ray's business."""
+
+    labels: tuple[tuple[str, str], ...] = ()
+    """What the node must be labelled with (`ray start --labels`)."""
+    has_files: bool = False
+    """Bound to one machine by its files: the labelled node, or the head. It waits for that node
+    where it is away, and takes no CPUs, because it has no choice."""
+    near: str = ""
+    """Id of a node that is preferred as long as it lives; takes no CPUs there."""
+
+    def __str__(self) -> str:
+        wanted = ",".join(f"{name}={value}" for name, value in self.labels)
+        return f"labelled {wanted}" if wanted else "the head" if self.has_files else "any"
+
+    def options(self, cpus: float) -> dict[str, Any]:
+        """Ray's options for an actor that would take so many CPUs."""
+        chosen: dict[str, Any] = {"num_cpus": cpus, "scheduling_strategy": "SPREAD"}
+        if self.labels:
+            chosen["label_selector"] = dict(self.labels)
+        elif self.has_files:
+            chosen["resources"] = {HEAD: 0.001}
+        if self.has_files or self.near:
+            chosen["num_cpus"] = 0
+        if self.near:
+            chosen["scheduling_strategy"] = NodeAffinitySchedulingStrategy(self.near, soft=True)
+        return chosen
+
+
+ANYWHERE = Seat()
+
+
+async def seated(sign: Awaitable[T], who: str, seat: Seat = ANYWHERE) -> T:
+    """Await an actor's first sign of life.
+
+    Raises:
+        InfrastructureError: no node had room for it in time; Ray itself would wait for ever.
+    """
+    try:
+        return await asyncio.wait_for(sign, ROOM_S)
+    except TimeoutError:
+        raise InfrastructureError(
+            f"no node of the cluster ({seat}) has had room for {who} within {ROOM_S:.0f} s",
+            "see `ray status`; add nodes, or change MANTA_WORKERS_ON or MANTA_STATE_ON",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +163,7 @@ class RunningSupervisor(Supervisor):
         exit_actor()
 
 
-def start_supervisor(run_id: RunId, setup: StageSetup) -> SupervisorHandle:
+def start_supervisor(run_id: RunId, setup: StageSetup, seat: Seat = ANYWHERE) -> SupervisorHandle:
     """The run's supervisor, made or found."""
     name = f"supervisor:{run_id}"
     actor = (
@@ -120,7 +175,7 @@ def start_supervisor(run_id: RunId, setup: StageSetup) -> SupervisorHandle:
             get_if_exists=True,
             max_restarts=-1,
             max_task_retries=0,
-            num_cpus=CPUS["supervisor"],
+            **seat.options(CPUS["supervisor"]),
         )
         .remote(run_id, setup)
     )
@@ -136,7 +191,7 @@ def find_supervisor(run_id: RunId) -> SupervisorHandle | None:
         return None
 
 
-def start_resident(spec: ResidentSpec) -> ActorHandle:
+def start_resident(spec: ResidentSpec, seat: Seat = ANYWHERE) -> ActorHandle:
     """A resident's actor, made or found."""
     housing = _shown_as(spec.kind.capitalize(), Resident)
     return (
@@ -149,7 +204,7 @@ def start_resident(spec: ResidentSpec) -> ActorHandle:
             max_restarts=-1,
             max_task_retries=0,
             max_concurrency=10_000,
-            num_cpus=CPUS["resident"],
+            **seat.options(CPUS["resident"]),
         )
         .remote(spec.name, spec.entry, spec.arguments)
     )

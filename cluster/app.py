@@ -9,7 +9,7 @@ from actors.handles import GatewayHandle, JournalHandle, ResidentHandle
 from actors.journal.opening import open_journal
 from actors.models.gateway import Role
 from actors.sandbox.protocol import Level
-from actors.spawn import ResidentSpec, start_resident, start_supervisor
+from actors.spawn import ANYWHERE, ResidentSpec, seated, start_resident, start_supervisor
 from cluster import keys
 from cluster.brain import Brain, ToolServers
 from cluster.build import build_id
@@ -17,6 +17,7 @@ from cluster.connection import MEMBERSHIP
 from cluster.local_cluster import cluster_in_use, cluster_status
 from cluster.memory import memory_spec, start_memory
 from cluster.papers import ClusterAddress
+from cluster.placing import door_seat, state_seat, workers_seat
 from cluster.servers import told_to_servers
 from cluster.settings import Settings
 from cluster.tooling import Tooling
@@ -68,7 +69,7 @@ class House:
             ModelError: a model is unknown or its key is missing; nothing was begun.
         """
         setup = await self._setup(request)
-        await start_supervisor(request.run_id, setup).start(request)
+        await _drive(request.run_id, setup, request)
 
     async def resume(self, run_id: RunId, *, take_over: bool = False) -> None:
         """Go on with a run that is suspended, was left behind, or failed on its ground.
@@ -78,7 +79,7 @@ class House:
         """
         request = await request_of(self.journal, run_id)
         setup = await self._setup(request)
-        await start_supervisor(run_id, setup).start(None, take_over=take_over)
+        await _drive(run_id, setup, None, take_over=take_over)
 
     async def fork(self, run_id: RunId, at: StepKey, into: RunId | None) -> FeatureRequest:
         """Begin a run with another's past up to a step, and drive it. Returns what it is asked.
@@ -91,7 +92,7 @@ class House:
         into = into or new_run_id(origin.text)
         setup = await self._setup(origin)
         await fork(self.journal, run_id, at=at, into=into)
-        await start_supervisor(into, setup).start(None)
+        await _drive(into, setup, None)
         return await request_of(self.journal, into)
 
     async def _setup(self, request: FeatureRequest) -> WorkerSetup:
@@ -99,10 +100,12 @@ class House:
         settings = self.settings
         brain = Brain.model_validate_json(request.brain)
         governor, memory = self._governor(), memory_spec(settings, self.address)
-        await ResidentHandle(start_resident(governor), governor.name).ready()
+        await seated(ResidentHandle(start_resident(governor), governor.name).ready(), "governor")
         gateways = self._gateways(brain, governor.name)
-        handles = [GatewayHandle(start_resident(spec), spec.name) for spec in gateways]
-        await start_memory(settings, self.address).ready()
+        seat = door_seat() if brain.replay or brain.record else ANYWHERE
+        handles = [GatewayHandle(start_resident(spec, seat), spec.name) for spec in gateways]
+        await seated(handles[0].ready(), "a model gateway", seat)
+        await seated(start_memory(settings, self.address).ready(), "memory")
         for role in ROLES:
             await handles[0].check(role, priced=request.budget.usd is not None)
         return WorkerSetup(
@@ -124,6 +127,7 @@ class House:
             setup=request.setup,
             house=settings.house,
             keys=self._sandbox_keys(),
+            seat=workers_seat(settings),
         )
 
     def _sandbox_keys(self) -> str:
@@ -164,7 +168,7 @@ class House:
         if servers.file:
             told = told_to_servers(servers, self.settings, self.address)
             spec = ResidentSpec("tools", f"{DOOR}.servers:open_servers", told, build_id())
-            start_resident(spec)
+            start_resident(spec, state_seat(self.settings))
             name = spec.name
         return Tooling(
             client=run_id,
@@ -173,6 +177,14 @@ class House:
             lsp=self.settings.lsp,
             language_servers=self.settings.language_servers,
         )
+
+
+async def _drive(
+    run_id: RunId, setup: WorkerSetup, request: FeatureRequest | None, *, take_over: bool = False
+) -> None:
+    supervisor = start_supervisor(run_id, setup, setup.seat)
+    begun = supervisor.start(request, take_over=take_over)
+    await seated(begun, "the supervisor", setup.seat)
 
 
 def checkpoints(settings: Settings) -> ResidentSpec:
@@ -197,6 +209,7 @@ async def _journal(settings: Settings, *, through_cluster: bool) -> Journal:
     if not through_cluster:
         return await open_journal(settings.state_dir / "runs")
     spec = checkpoints(settings)
-    handle = JournalHandle(start_resident(spec), spec.name)
-    await handle.ready()
+    seat = state_seat(settings)
+    handle = JournalHandle(start_resident(spec, seat), spec.name)
+    await seated(handle.ready(), "the checkpoint store", seat)
     return handle

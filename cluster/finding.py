@@ -1,6 +1,7 @@
-"""How a process on the cluster finds the others, and the store."""
+"""How a process on the cluster finds the others, the store, and room for its caches."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -11,6 +12,7 @@ from orchestration.errors import InfrastructureError
 from orchestration.workflow.journal import Journal
 
 STORE_VARIABLE = "MANTA_STORE_URL"
+STATE_VARIABLE = "MANTA_STATE_DIR"
 DATABASE = "actors.journal.opening:open_journal"
 """Loaded only where a database is used: most processes speak to the store's actor."""
 
@@ -36,3 +38,11 @@ async def find_journal(checkpoints: str) -> Journal:
             "set it in the environment of every node",
         )
     return await entry_point(DATABASE)(url)
+
+
+def state_here(told: str) -> Path:
+    """Where this node keeps its caches: as its environment says, else as the door was told.
+
+    Repositories and sandboxes below it are made again where they are missing.
+    """
+    return Path(os.environ.get(STATE_VARIABLE) or told)

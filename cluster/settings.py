@@ -88,7 +88,15 @@ def _rule_text(text: str) -> str:
     return text
 
 
+def _label(text: str) -> str:
+    key, _, value = text.partition("=")
+    if not key or not value:
+        raise ValueError(f"{text!r} is no label: write KEY=VALUE")
+    return text
+
+
 ToolRuleText = Annotated[str, AfterValidator(_rule_text)]
+Label = Annotated[str, AfterValidator(_label)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -211,6 +219,12 @@ class Settings(BaseSettings):
     room for a whole team. The others wait in order."""
     queue_limit: int = Field(default=100, ge=1, le=10_000)
     """Requests that may wait on a cluster; more are refused."""
+
+    # A cluster of several nodes
+    workers_on: Annotated[tuple[Label, ...], NoDecode, _words(",")] = ()
+    """Labels of the nodes that supervisors and agents may be on, KEY=VALUE; none means any."""
+    state_on: Annotated[tuple[Label, ...], NoDecode, _words(",")] = ()
+    """Labels of the one node that has the state directory; none means the head."""
 
     # The local cluster
     cpus: int | None = Field(default=None, ge=1)

@@ -11,10 +11,10 @@ from actors.models.spread import SpreadGateway
 from actors.sandbox.metered import MeteredProvider
 from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Level, SandboxProvider, Suspended
-from actors.spawn import open_pools
+from actors.spawn import ANYWHERE, Seat, open_pools
 from actors.supervisor import Stage
 from cluster import keys as kept_keys
-from cluster.finding import find, find_journal
+from cluster.finding import find, find_journal, state_here
 from cluster.telemetry.on_ray import RayMeter
 from cluster.telemetry.relay import RelayMeter, relay_to
 from cluster.telemetry.witness import counting
@@ -30,6 +30,7 @@ class WorkerSetup:
     """Where a worker finds everything. Names and paths only: holds no secret."""
 
     state_dir: str
+    """The door's. A node's own comes first: see `state_here`."""
     checkpoints: str
     """Name of the checkpoint store's actor; "" for the PostgreSQL of the node's environment."""
     gateways: tuple[str, ...]
@@ -55,6 +56,8 @@ class WorkerSetup:
     recall_s: float = 1.5
     keys: str = ""
     """A file with the key that the sandboxes' level needs; "" for the node's environment."""
+    seat: Seat = ANYWHERE
+    """Where players may be."""
 
     async def hands(self, name: str) -> Hands:
         """What a player works with."""
@@ -70,7 +73,7 @@ class WorkerSetup:
             toolchains=self.toolchains,
             setup=self.setup,
             house=self.house,
-            equipment=self.tools.equipment(Path(self.state_dir)),
+            equipment=self.tools.equipment(state_here(self.state_dir)),
         )
 
     async def stage(self, run_id: RunId) -> Stage:
@@ -84,7 +87,7 @@ class WorkerSetup:
             witness=counting(meter, then=meter.close),
             suspended=self.suspended,
             house=self.house,
-            repositories=Path(self.state_dir) / "repositories",
+            repositories=state_here(self.state_dir) / "repositories",
             clock=SystemClock(),
         )
 
@@ -105,7 +108,7 @@ class WorkerSetup:
         kept_keys.adopt(Path(self.keys) if self.keys else None)
         opened = await open_provider(
             self.level,
-            Path(self.state_dir) / "sandboxes",
+            state_here(self.state_dir) / "sandboxes",
             toolchains=self.toolchains,
             image=self.image,
             needs=self.needs,
