@@ -40,6 +40,9 @@ common = chained(
     click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout."),
 )
 afar = click.option("--hall", metavar="URL", help="A hall elsewhere: what `manta web` printed.")
+asking = click.option(
+    "--no-ask", is_flag=True, help="Exit with code 3 at a gate, even where you could be asked here."
+)
 running = chained(
     click.option("--repo", default=".", show_default=True, help="Path or URL of the repository."),
     click.option("--ref", default="HEAD", show_default=True, help="What to build on."),
