@@ -38,6 +38,13 @@ function recordsOfFile(task) {
 }
 
 export default class Reporter {
+  onInit() {
+    // Vitest 2 tells its reporters nothing where there are no test files.
+    process.once("exit", (code) => {
+      if (code === 0 && !this.concluded) write([]);
+    });
+  }
+
   onTestRunEnd(modules, errors) {
     this.modern = true;
     this.conclude(modules.flatMap(recordsOfModule), errors);
@@ -48,6 +55,7 @@ export default class Reporter {
   }
 
   conclude(records, errors) {
+    this.concluded = true;
     const loose = errors.map((error) => record("outside any test", "collect", "failed", error));
     write([...records, ...loose]);
   }

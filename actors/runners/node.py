@@ -14,6 +14,8 @@ from orchestration.proof import TestReport
 
 _ENV = {"CI": "1", "NO_COLOR": "1"}
 """Snapshots are compared and never written; nobody waits for keys; failures are plain text."""
+_NONE_YET = "--passWithNoTests"
+"""A repository without tests is to have its first ones written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class VitestRunner:
         def argv(folder: str) -> list[str]:
             return [
                 "node", self.program, "run", f"--reporter=./{folder}/reporter.mjs",
-                "--coverage.enabled=false", "--bail=0", "--retry=0", *self.args, *_files(only),
+                "--coverage.enabled=false", "--bail=0", "--retry=0", _NONE_YET,
+                *self.args, *_files(only),
             ]  # fmt: skip
 
         return await _reported(
@@ -82,7 +85,7 @@ class JestRunner:
         def argv(folder: str) -> list[str]:
             exactly = ["--runTestsByPath", *_files(only)] if only else []
             return [
-                "node", self.program, "--ci", "--coverage=false", "--bail=0",
+                "node", self.program, "--ci", "--coverage=false", "--bail=0", _NONE_YET,
                 # With a limit on memory, tests never run in the process that reports.
                 "--workerIdleMemoryLimit=1GB", f"--reporters=./{folder}/reporter.mjs",
                 *self.args, *exactly,

@@ -33,7 +33,9 @@ _RUNNERS: tuple[tuple[re.Pattern[str], Known], ...] = (
     (re.compile(r"cargo\s+test(?=\s|$)"), CargoRunner),
 )
 """Commands whose runner tells more than an exit code."""
-_OURS = re.compile(r"--(no-)?coverage.*|--(reporters?|watch(All)?|ci|run)(=.*)?|--cov(=.*|-.*)?")
+_OURS = re.compile(
+    r"--(no-)?coverage.*|--(reporters?|watch(All)?|ci|run|passWithNoTests)(=.*)?|--cov(=.*|-.*)?"
+)
 """Options that we decide, or that only a person needs."""
 _SHELL = set("|&;<>()$`\n*?~")
 _SETTINGS_LIMIT = 2_000_000

@@ -92,6 +92,11 @@ async def test_a_green_suite_is_clean_and_leaves_no_trace(run: Run, tool: Tool) 
     assert [case.id for case in report.cases] == ["test/a.test.js::a"]
 
 
+async def test_a_repository_that_has_no_tests_yet_is_sound(run: Run, tool: Tool) -> None:
+    report = await run(tool.ready, tool.files())
+    assert (report.exit_code, report.problem, report.cases) == (0, "", ())
+
+
 REQUIRE = """
 import { createRequire } from "node:module";
 const require = createRequire(import.meta.url);
