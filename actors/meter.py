@@ -11,7 +11,7 @@ from typing import Protocol
 PREFIX = "manta_"
 """Ray puts its own `ray_` before it, and `_total` behind what only grows."""
 SOON_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
-LONG_S = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 7200.0)
+LONG_S = (0.01, 0.05, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 7200.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import click
 COMMANDS = {
     "run": "cluster.commands.running:run",
     "demo": "cluster.commands.running:demo",
+    "submit": "cluster.commands.submitting:submit",
+    "queue": "cluster.commands.submitting:queue",
     "runs": "cluster.commands.looking:runs",
     "show": "cluster.commands.looking:show",
     "watch": "cluster.commands.running:watch",
@@ -22,6 +24,7 @@ COMMANDS = {
     "down": "cluster.commands.machine:down",
     "web": "cluster.commands.web:web",
     "doctor": "cluster.commands.machine:doctor",
+    "metrics": "cluster.commands.metrics:metrics",
     "tools": "cluster.commands.tools:tools",
     "lsp": "actors.lsp.command:lsp",
 }

@@ -32,6 +32,7 @@ from orchestration.errors import InfrastructureError
 
 GRACE_S = 2.0
 LOOPBACK = "127.0.0.1"
+OUR_DASHBOARD = Path(__file__).with_name("grafana") / "manta.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ def _start_ray(papers: Papers, order: Order, guard: int) -> ClusterAddress:
     environment = os.environ | {
         "RAY_START_HOOK": "cluster.keeper.without_ray_client",
         "DASHBOARD_METRIC_PORT": str(_free_port()),
+        "RAY_METRICS_GRAFANA_DASHBOARD_OUTPUT_DIR": str(_dashboards(private)),
     }
     command = _start_command(order, temp, dashboard)
     if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode:
@@ -174,6 +176,15 @@ def _start_ray(papers: Papers, order: Order, guard: int) -> ClusterAddress:
         started_at=time.time(),
         ray_version=version("ray"),
     )
+
+
+def _dashboards(private: Path) -> Path:
+    """Where Grafana finds dashboards: ours, and beside it those that Ray will write."""
+    folder = private / "grafana"
+    shutil.rmtree(folder, ignore_errors=True)
+    own_folder(folder)
+    shutil.copy(OUR_DASHBOARD, folder)
+    return folder
 
 
 def _start_command(order: Order, temp: Path, dashboard: str) -> list[str]:
