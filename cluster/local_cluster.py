@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from cluster.jobs.places import PATIENCE_S, PLACE, places
 from cluster.keeper import Order
 from cluster.papers import LOOPBACK_ONLY, ClusterAddress, Papers, authentication, locked
+from cluster.places import PATIENCE_S, PLACE, places
 from cluster.processes import end, environment_of, family, folder_of, is_alive
 from cluster.settings import Settings
 from orchestration.errors import InfrastructureError

@@ -15,9 +15,9 @@ from ray.util.state import list_nodes
 
 from cluster.build import build_id
 from cluster.jobs.packing import Parcel
-from cluster.jobs.places import PLACE
 from cluster.jobs.troubles import AlreadyThereError, in_our_words
 from cluster.papers import ClusterAddress
+from cluster.places import PLACE
 from orchestration.errors import (
     ConflictError,
     InfrastructureError,
@@ -96,10 +96,10 @@ class Handed:
 class Office:
     """Open it with `Office.open`. Everything may raise InfrastructureError."""
 
-    def __init__(self, client: JobSubmissionClient, address: ClusterAddress, *, has_line: bool):
+    def __init__(self, client: JobSubmissionClient, address: ClusterAddress, *, places: int):
         self._client, self._address = client, address
-        self.has_line = has_line
-        """Whether the cluster has places, so that some wait while others are worked on."""
+        self.places = places
+        """How many are worked on at once while the others wait; 0 where nobody has to."""
 
     @classmethod
     async def open(cls, address: ClusterAddress) -> "Office":
@@ -108,7 +108,8 @@ class Office:
         client = await _asked(address, JobSubmissionClient, url)
         nodes: list[Any] = await _asked(address, lambda: list_nodes(address=url, detail=True))
         alive = [node for node in nodes if node.state == "ALIVE"]
-        return cls(client, address, has_line=any(PLACE in n.resources_total for n in alive))
+        found = sum(node.resources_total.get(PLACE, 0) for node in alive)
+        return cls(client, address, places=int(found))
 
     async def hand_in(self, parcel: Parcel, *, limit: int, manta: str = "manta") -> Handed:
         """Submit a request, or attach to the job of the same run.
@@ -153,7 +154,7 @@ class Office:
                     submission_id=job,
                     metadata=told,
                     runtime_env={"working_dir": folder} if parcel.files else None,
-                    entrypoint_resources={PLACE: 1} if self.has_line else None,
+                    entrypoint_resources={PLACE: 1} if self.places else None,
                 )
 
         try:

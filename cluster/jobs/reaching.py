@@ -3,11 +3,13 @@
 import asyncio
 import os
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from cluster.connection import adopt_environment, dashboard_of
-from cluster.local_cluster import cluster_status, ensure_cluster, named_cluster
+from cluster.local_cluster import cluster_status, ensure_cluster, hold_activity, named_cluster
 from cluster.papers import ClusterAddress
 from cluster.settings import Settings
 from cluster.sources import Loaded
@@ -17,8 +19,10 @@ VARIABLE = "RAY_API_SERVER_ADDRESS"
 PROBE_S = 3.0
 
 
-async def reach(loaded: Loaded) -> ClusterAddress:
-    """The cluster that requests go to, with its dashboard; the local one is started if need be.
+@asynccontextmanager
+async def reached(loaded: Loaded) -> AsyncGenerator[ClusterAddress]:
+    """The cluster that requests go to, with its dashboard; the local one is started if need be,
+    and kept from its idle stop for the length of the block.
 
     A flag counts most, then `RAY_API_SERVER_ADDRESS`, then what else names a cluster. Afterwards
     Ray's clients in this process speak to it, with its token.
@@ -27,10 +31,15 @@ async def reach(loaded: Loaded) -> ClusterAddress:
         UsageError: an address that is none.
         InfrastructureError: nobody there, another token, no dashboard.
     """
-    address = await asyncio.to_thread(_found, loaded)
-    await asyncio.to_thread(_probe, address.dashboard_url)
-    await asyncio.to_thread(adopt_environment, address)
-    return address
+    async with AsyncExitStack() as stack:
+        if not _url(loaded) and not loaded.settings.address:
+            held = hold_activity(loaded.settings.state_dir)
+            await asyncio.to_thread(held.__enter__)
+            stack.callback(held.__exit__, None, None, None)
+        address = await asyncio.to_thread(_found, loaded)
+        await asyncio.to_thread(_probe, address.dashboard_url)
+        await asyncio.to_thread(adopt_environment, address)
+        yield address
 
 
 def local(settings: Settings) -> ClusterAddress | None:
@@ -41,21 +50,26 @@ def local(settings: Settings) -> ClusterAddress | None:
     return running if ours else None
 
 
+def _url(loaded: Loaded) -> str:
+    """The dashboard's address where somebody named it."""
+    named = loaded.settings.address or ""
+    if "://" in named:
+        return named
+    if named and loaded.origins.get("address") == "flag":
+        return ""
+    return os.environ.get(VARIABLE, "")
+
+
 def _found(loaded: Loaded) -> ClusterAddress:
-    settings = loaded.settings
-    url = os.environ.get(VARIABLE, "")
-    if "://" in (settings.address or ""):
-        url = settings.address or ""
-    elif settings.address and loaded.origins.get("address") == "flag":
-        url = ""
-    if running := local(settings):
-        if url in {"", running.dashboard_url}:
-            return running
-    elif not url and not settings.address:
-        return ensure_cluster(settings)
+    settings, url = loaded.settings, _url(loaded)
+    running = cluster_status(settings.state_dir)
+    if running and url in {"", running.dashboard_url} and local(settings):
+        return running
     if url:
         return replace(named_cluster(""), dashboard_url=_checked(url))
-    named = named_cluster(settings.address or "")
+    if settings.address is None:
+        return ensure_cluster(settings)
+    named = named_cluster(settings.address)
     return replace(named, dashboard_url=dashboard_of(named))
 
 
