@@ -13,8 +13,8 @@ from cluster.demo.sample import git
 
 PACKAGES = {"inflection": "0.5.1", "roman-numerals": "4.1.0"}
 """Small, pure Python, no dependencies, a pytest suite that takes seconds. Recordings need these."""
-NPM = {"process-warning": "5.0.0"}
-"""Likewise JavaScript: no dependencies, tests for Node's own runner in what npm has of it."""
+NPM = {"process-warning": "5.0.0", "tiny-invariant": "1.3.3"}
+"""Likewise JavaScript and TypeScript. The first brings tests for node, the second none."""
 
 
 def fetch(name: str, place: Path) -> Path:
