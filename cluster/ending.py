@@ -8,18 +8,14 @@ from typing import Any
 from rich.text import Text
 
 from actors.evidence import Evidence
-from actors.run_repository import RunRepository
 from actors.tools.text import neutralise
 from cluster.desk.diffs import FileDiff, read_diff
+from cluster.desk.protocol import Desk
 from cluster.figures import cost, counted, duration
 from cluster.handing import Handover
-from cluster.intake import repository_path
-from cluster.settings import Settings
 from orchestration.messages import Delivery, TaskEvidence
 from orchestration.proof import Finding, Severity
-from orchestration.stories import request_of
 from orchestration.strength import Fate, Strength
-from orchestration.workflow.journal import Journal
 
 FILES, FINDINGS = 20, 10
 """Shown at most, each."""
@@ -50,18 +46,16 @@ class Ending:
         return sum((p.strength for p in self.evidence.tasks if p.strength), Strength())
 
 
-async def ending_of(journal: Journal, settings: Settings, made: Handover) -> Ending | None:
+async def ending_of(desk: Desk, made: Handover) -> Ending | None:
     """All about a delivery; None where there was nothing to deliver."""
     delivery = made.delivery
     if delivery is None or not delivery.branch:
         return None
     run_id = delivery.run_id
-    request, info = await request_of(journal, run_id), await journal.info(run_id)
-    evidence = Evidence.model_validate_json(await journal.get_blob(delivery.evidence))
-    repository = await RunRepository.open(repository_path(settings, run_id), journal)
-    text = await repository.diff(request.base, delivery.tree)
-    seconds = info.updated_at - info.created_at
-    return Ending(delivery, made, evidence, tuple(read_diff(text)), seconds)
+    run = (await desk.run(run_id)).run
+    files = tuple(read_diff((await desk.diff(run_id)).diff))
+    seconds = run.updated_at - run.created_at
+    return Ending(delivery, made, await desk.evidence(run_id), files, seconds)
 
 
 def remarks(proof: TaskEvidence) -> tuple[Finding, ...]:

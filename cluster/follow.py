@@ -37,6 +37,15 @@ async def events(journal: Journal, run_id: RunId, *, after: int = 0) -> AsyncGen
         await journal.wait(run_id, after=after, timeout_s=POLL_S)
 
 
+async def past_events(journal: Journal, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Event]:
+    """What has happened by now."""
+    await journal.info(run_id)
+    while records := await journal.read(run_id, after=after, limit=500):
+        after = records[-1].seq
+        for event in filter(None, map(event_of, records)):
+            yield event
+
+
 def refuse_abandoned(info: RunInfo) -> None:
     """Raise when the lease ended a while ago."""
     if info.lease_until and time.time() > info.lease_until + ABANDONED_S:
@@ -82,6 +91,13 @@ async def fetch(journal: Journal, delivery: Delivery, repository: Path, branch: 
     The working tree, index, hooks and config stay untouched.
     """
     bundle = await journal.get_blob(delivery.bundle)
-    await source.deliver(repository, bundle, branch, delivery.tree.commit)
     evidence = await journal.get_blob(delivery.evidence)
+    await make_branch(delivery, bundle, evidence, repository, branch)
+
+
+async def make_branch(
+    delivery: Delivery, bundle: bytes, evidence: bytes, repository: Path, branch: str
+) -> None:
+    """The same of what is here already."""
+    await source.deliver(repository, bundle, branch, delivery.tree.commit)
     await source.annotate(repository, delivery.tree.commit, evidence)

@@ -8,6 +8,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 from actors.evidence import Evidence
+from actors.git.command import Git
 from actors.git.publishing import PullRequest, open_pull_request, push, require_publishing
 from actors.git.repository import BareRepository
 from actors.git.source import deliver, opened
@@ -120,7 +121,7 @@ async def hand_over(journal: Journal, settings: Settings, run_id: RunId) -> Hand
         return Handover(delivery, f"The pull request is {url}", url)
     if home is None:
         return Handover(delivery)
-    return _at_home(delivery, home[1])
+    return at_home(delivery, home[1])
 
 
 async def whereabouts(journal: Journal, run_id: RunId) -> Handover:
@@ -134,23 +135,37 @@ async def whereabouts(journal: Journal, run_id: RunId) -> Handover:
             ref = f"refs/heads/{delivery.branch}"
             there = await git("rev-parse", "--verify", "--quiet", ref, ok=(0, 1))
         if there.text == delivery.tree.commit:
-            return _at_home(delivery, origin)
+            return at_home(delivery, origin)
     return Handover(delivery)
 
 
-def _at_home(delivery: Delivery, home: Path) -> Handover:
+def at_home(delivery: Delivery, home: Path) -> Handover:
+    """A branch that was made in a repository."""
     return Handover(delivery, f"The branch is in {home}.", str(home), home)
 
 
 async def publish(finished: Finished, repository: str, branch: str) -> str:
     """The delivery as `branch` on the origin of a repository, and the pull request's address."""
-    delivery = finished.delivery
-    bundle = await finished.journal.get_blob(delivery.bundle)
+    bundle = await finished.journal.get_blob(finished.delivery.bundle)
     async with opened(repository) as git:
         await require_publishing(git)
-        await deliver(git.directory, bundle, branch, delivery.tree.commit)
-        await push(git, delivery.tree.commit, branch)
-        return await open_pull_request(git, await finished.pull_request(branch))
+        words = await finished.pull_request(branch)
+        return await _published(git, finished.delivery, bundle, words)
+
+
+async def publish_bundle(
+    delivery: Delivery, bundle: bytes, words: PullRequest, repository: str
+) -> str:
+    """The same of what was fetched from elsewhere."""
+    async with opened(repository) as git:
+        await require_publishing(git)
+        return await _published(git, delivery, bundle, words)
+
+
+async def _published(git: Git, delivery: Delivery, bundle: bytes, words: PullRequest) -> str:
+    await deliver(git.directory, bundle, words.branch, delivery.tree.commit)
+    await push(git, delivery.tree.commit, words.branch)
+    return await open_pull_request(git, words)
 
 
 async def write_patch(finished: Finished, file: Path) -> None:
@@ -159,7 +174,11 @@ async def write_patch(finished: Finished, file: Path) -> None:
     Raises:
         UsageError: the file is there with another content, or cannot be written.
     """
-    text = await finished.patch()
+    await keep_patch(await finished.patch(), file)
+
+
+async def keep_patch(text: bytes, file: Path) -> None:
+    """The same of a patch that is here already. Raises as `write_patch` does."""
 
     def write() -> None:
         with suppress(FileNotFoundError):

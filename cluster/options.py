@@ -108,6 +108,11 @@ def loaded_from(options: dict[str, Any], repository: str | None = None) -> Loade
     return load_settings(flags, repository=local)
 
 
+def person() -> str:
+    """Whoever sits here, as decisions name them."""
+    return os.environ.get("USER") or "somebody"
+
+
 def say(text: str) -> None:
     """A line for people; data goes to stdout, everything else here."""
     click.echo(text, err=True)

@@ -1,25 +1,21 @@
-"""Doors that drive a run and follow it: run, demo, resume, fork, watch."""
+"""Doors that begin a run and follow it: run, demo, fork."""
 
-import os
 import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
 import click
 
-from cluster.app import open_house, open_store
-from cluster.budgets import parse_budget, raise_budget
+from cluster.app import open_house
 from cluster.demo.sample import demo_order
+from cluster.desk.near import desk_in
 from cluster.handing import require_able
 from cluster.intake import Order, take_in
 from cluster.options import RUN_ID, asking, common, door, running, say, settings_from, tell
 from cluster.progress import busy
 from cluster.settings import Settings
-from cluster.watching import conclude, desk_in, watch_to_end
+from cluster.watching import watch_to_end
 from orchestration.ids import StepKey, parse_run_id
-from orchestration.stories import request_of, unplayed
-from orchestration.workflow.journal import RunStatus
-from orchestration.workflow.outcome import outcome_of
 
 
 @click.command()
@@ -57,37 +53,6 @@ async def demo(**options: Any) -> int:
 
 @click.command()
 @RUN_ID
-@click.option("--take-over", is_flag=True, help="Even from an owner whose lease is alive.")
-@click.option("--budget", help="A larger one, in all, where the old one is spent: 10usd,4h.")
-@asking
-@common
-@door
-async def resume(run_id: str, take_over: bool, budget: str | None, **options: Any) -> int:
-    """Go on with a run that waits, was left behind, or lost its ground."""
-    known, more = parse_run_id(run_id), parse_budget(budget) if budget else None
-    settings = settings_from(options)
-    async with open_house(settings) as house:
-        info = await house.journal.info(known)
-        if info.status is RunStatus.DONE:
-            return await conclude(
-                house.journal,
-                settings,
-                known,
-                await outcome_of(house.journal, unplayed(), known),
-                as_json=options["as_json"],
-            )
-        if more:
-            await raise_budget(house.journal, known, more, by=os.environ.get("USER") or "somebody")
-        request = await request_of(house.journal, known)
-        await house.resume(known, take_over=take_over)
-        desk = None if options["no_ask"] else desk_in(house)
-        return await watch_to_end(
-            house.journal, settings, request, as_json=options["as_json"], after=info.seq, desk=desk
-        )
-
-
-@click.command()
-@RUN_ID
 @click.option("--at", required=True, metavar="STEP", help="One of `manta show RUN --graph`.")
 @click.option("--run-id", "new_id", help="Of the new run; made up by default.")
 @asking
@@ -101,23 +66,8 @@ async def fork(run_id: str, at: str, new_id: str | None, **options: Any) -> int:
         request = await house.fork(known, StepKey(at), into)
         human = f"{request.run_id} goes on from {at} of {known}."
         tell(options["as_json"], "forked", human, run_id=request.run_id, parent=known, at=at)
-        desk, as_json = None if options["no_ask"] else desk_in(house), options["as_json"]
-        return await watch_to_end(house.journal, settings, request, as_json=as_json, desk=desk)
-
-
-@click.command()
-@RUN_ID
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Leave out events up to SEQ.")
-@common
-@door
-async def watch(run_id: str, after: int, **options: Any) -> int:
-    """Follow a run until it ends or waits for you."""
-    known = parse_run_id(run_id)
-    settings = settings_from(options)
-    async with open_store(settings) as journal:
-        request = await request_of(journal, known)
         return await watch_to_end(
-            journal, settings, request, as_json=options["as_json"], after=after
+            desk_in(house), request.run_id, as_json=options["as_json"], asks=not options["no_ask"]
         )
 
 
@@ -136,5 +86,4 @@ async def play(order: Order, settings: Settings, *, as_json: bool, asks: bool = 
             now("seating the team")
             await house.journal.put_blob(source.bundle)
             await house.start(request)
-        desk = desk_in(house) if asks else None
-        return await watch_to_end(house.journal, settings, request, as_json=as_json, desk=desk)
+        return await watch_to_end(desk_in(house), request.run_id, as_json=as_json, asks=asks)

@@ -13,9 +13,9 @@ import click
 from actors.git.source import Source, is_url, open_source
 from cluster import keys
 from cluster.app import open_store
+from cluster.desk.near import desk_over
 from cluster.desk.opening import open_desk
 from cluster.desk.wishing import Wishes
-from cluster.follow import delivered, fetch, follow
 from cluster.intake import Order
 from cluster.jobs.following import (
     begun,
@@ -30,12 +30,10 @@ from cluster.jobs.reaching import local, reached
 from cluster.jobs.requests import Asked, read_requests
 from cluster.options import common, door, loaded_from, running, say, tell
 from cluster.papers import ClusterAddress
-from cluster.progress import open_sink
 from cluster.settings import Settings
 from cluster.sources import Loaded
-from cluster.watching import conclude
+from cluster.watching import watch_to_end
 from orchestration.errors import MantaError, UsageError
-from orchestration.stories import request_of
 
 
 @click.command()
@@ -204,15 +202,10 @@ async def _follow(
     settings = settings.model_copy(update={"address": None})
     async with open_store(settings) as journal:
         await begun(office, handed, journal)
-        request = await request_of(journal, handed.run_id)
-        with open_sink(request, as_json=as_json) as sink:
-            outcome = await follow(journal, handed.run_id, sink)
-        made = await delivered(journal, handed.run_id)
-        if home is not None and made is not None and made.branch:
+        if home is not None:
             home = await asyncio.to_thread(home.absolute)
-            await fetch(journal, made, home, made.branch)
-            say(f"The branch is in {home}.")
-        return await conclude(journal, settings, handed.run_id, outcome, as_json=as_json)
+        desk = desk_over(journal, settings)
+        return await watch_to_end(desk, handed.run_id, as_json=as_json, home=home)
 
 
 async def _by_hall(orders: Sequence[tuple[Order, Settings]], *, as_json: bool) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
@@ -14,9 +15,11 @@ from actors.git.source import Source, open_source
 from cluster.desk import wire
 from cluster.desk.calling import SLOW, Caller, LostError
 from cluster.desk.deciding import Verdict
+from cluster.desk.delivering import brought_home
 from cluster.desk.listening import Rest, told
 from cluster.desk.protocol import Submitted
 from cluster.desk.wishing import Wishes
+from cluster.handing import Handover
 from cluster.intake import Order, check_text
 from orchestration.approval import Answer
 from orchestration.errors import InfrastructureError, NotFoundError, UsageError
@@ -69,7 +72,23 @@ class AfarDesk:
     async def run(self, run_id: RunId) -> wire.RunDetail:
         return self._read(wire.RunDetail, await self._caller.ask("GET", f"runs/{run_id}"))
 
-    async def events(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Event]:
+    def events(
+        self, run_id: RunId, *, after: int = 0, follow: bool = True
+    ) -> AsyncGenerator[Event]:
+        return self._following(run_id, after) if follow else self._past(run_id, after)
+
+    async def _past(self, run_id: RunId, after: int) -> AsyncGenerator[Event]:
+        path = f"runs/{run_id}/events"
+        while True:
+            answer = await self._caller.ask("GET", path, params={"after": after, "limit": 500})
+            page = self._read(wire.EventPage, answer)
+            for item in page.events:
+                yield item.event(run_id)
+            if page.after == after:
+                return
+            after = page.after
+
+    async def _following(self, run_id: RunId, after: int) -> AsyncGenerator[Event]:
         loop = asyncio.get_running_loop()
         pause, heard, is_known = self._pause_s, loop.time(), False
         while True:
@@ -107,12 +126,26 @@ class AfarDesk:
     async def evidence(self, run_id: RunId) -> Evidence:
         return self._read(Evidence, await self._caller.ask("GET", f"runs/{run_id}/evidence"))
 
+    async def graph(self, run_id: RunId) -> wire.GraphShown:
+        return self._read(wire.GraphShown, await self._caller.ask("GET", f"runs/{run_id}/graph"))
+
     async def delivery(self, run_id: RunId) -> tuple[Delivery, bytes]:
         bundle = (await self._caller.ask("GET", f"runs/{run_id}/bundle", timeout=SLOW)).content
         delivery = (await self.run(run_id)).delivery
         if delivery is None:
             raise NotFoundError(f"run {run_id} has delivered nothing", f"see `manta show {run_id}`")
         return delivery, bundle
+
+    async def patch(self, run_id: RunId) -> bytes:
+        return (await self._caller.ask("GET", f"runs/{run_id}/patch", timeout=SLOW)).content
+
+    async def letter(self, run_id: RunId) -> wire.Letter:
+        return self._read(wire.Letter, await self._caller.ask("GET", f"runs/{run_id}/letter"))
+
+    async def hand_over(self, run_id: RunId, *, make: bool, home: Path | None = None) -> Handover:
+        """See `Desk.hand_over`. The run itself knows nothing of this machine."""
+        waits = Handover((await self.run(run_id)).delivery)
+        return await brought_home(self, waits, home if make else None)
 
     # --- deciding ------------------------------------------------------------------------------
 

@@ -58,6 +58,10 @@ async def record(journal: Journal, run_id: RunId, verdict: Verdict) -> str:
             f"the question {question.label!r} of run {run_id} has changed since it was shown",
             "look at it again and decide anew",
         )
+    if verdict.budget and question.request.gate != "budget":
+        raise UsageError(
+            f"run {run_id} does not wait for a larger budget", f"see `manta show {run_id}`"
+        )
     if verdict.answer is Answer.CHANGES and not verdict.comment.strip():
         raise UsageError("nobody can tell what to change", "write it into the comment")
     if question.request.gate == "budget" and verdict.answer is Answer.APPROVE:

@@ -11,24 +11,29 @@ from contextlib import (
     AsyncExitStack,
     aclosing,
     asynccontextmanager,
+    nullcontext,
     suppress,
 )
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from actors.evidence import Evidence
 from actors.git.source import Source, open_source
-from cluster.app import open_house, open_store
+from cluster.app import House, open_house, open_store
+from cluster.brain import Brain
 from cluster.desk import deciding, wire
 from cluster.desk.changing import change
+from cluster.desk.delivering import brought_home
 from cluster.desk.diffs import read_diff
 from cluster.desk.known import decisions, knowledge, questions
 from cluster.desk.protocol import Submitted
 from cluster.desk.store import SharedStore
 from cluster.desk.views import Views
 from cluster.desk.wishing import Wishes, heeding
-from cluster.follow import delivered, events, refuse_abandoned
-from cluster.handing import require_able
+from cluster.follow import delivered, events, past_events, refuse_abandoned
+from cluster.graph import graph
+from cluster.handing import Finished, Handover, hand_over, require_able, whereabouts
 from cluster.intake import Order, check_text, repository_path, take_in
 from cluster.local_cluster import cluster_status
 from cluster.settings import Settings
@@ -45,6 +50,7 @@ from orchestration.events import Event
 from orchestration.ids import RunId, new_run_id, parse_run_id
 from orchestration.messages import Delivery, FeatureRequest
 from orchestration.stories import request_of, unplayed
+from orchestration.workflow.facts import ErrorInfo
 from orchestration.workflow.journal import Journal, RunInfo, RunStatus
 from orchestration.workflow.outcome import outcome_of
 
@@ -69,6 +75,17 @@ def shared_store(settings: Settings) -> SharedStore:
         return bool(settings.address or settings.store_url or cluster_status(settings.state_dir))
 
     return SharedStore(lambda: open_store(settings), is_shared)
+
+
+def desk_over(journal: Journal, settings: Settings) -> "NearDesk":
+    """A desk over a journal that somebody has open."""
+    return NearDesk(settings, SharedStore(lambda: nullcontext(journal), lambda: True))
+
+
+def desk_in(house: House) -> "NearDesk":
+    """A desk in a house that somebody has open."""
+    store = SharedStore(lambda: nullcontext(house.journal), lambda: True)
+    return NearDesk(house.settings, store, lambda: nullcontext(house))
 
 
 class NearDesk:
@@ -157,7 +174,7 @@ class NearDesk:
             info = await journal.info(run_id)
             request = await request_of(journal, run_id)
             view = (await self.views.of(journal, run_id)).view
-            error = (await outcome_of(journal, unplayed(), run_id)).error
+            outcome = await outcome_of(journal, unplayed(), run_id)
             return wire.RunDetail(
                 run=wire.RunSummary.of(info),
                 request=request.text,
@@ -170,13 +187,17 @@ class NearDesk:
                 questions=tuple(map(wire.Asked.of, await questions(journal, run_id))),
                 decisions=tuple(map(wire.DecisionMade.of, await decisions(journal, run_id))),
                 delivery=await delivered(journal, run_id),
-                error=wire.Trouble(what=error.what, fix=error.fix) if error else None,
+                error=_failure(outcome.error),
+                recorded=bool(Brain.model_validate_json(request.brain or "{}").replay),
             )
 
-    async def events(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Event]:
+    async def events(
+        self, run_id: RunId, *, after: int = 0, follow: bool = True
+    ) -> AsyncGenerator[Event]:
+        telling = events if follow else past_events
         async with (
             self.store.use() as journal,
-            aclosing(events(journal, run_id, after=after)) as happened,
+            aclosing(telling(journal, run_id, after=after)) as happened,
         ):
             async for event in happened:
                 yield event
@@ -200,10 +221,32 @@ class NearDesk:
             delivery = await _delivered(journal, run_id)
             return Evidence.model_validate_json(await journal.get_blob(delivery.evidence))
 
+    async def graph(self, run_id: RunId) -> wire.GraphShown:
+        async with self.store.use() as journal:
+            text, found = await graph(journal, run_id)
+        return wire.GraphShown.model_validate({**found, "text": text})
+
     async def delivery(self, run_id: RunId) -> tuple[Delivery, bytes]:
         async with self.store.use() as journal:
             delivery = await _delivered(journal, run_id)
             return delivery, await journal.get_blob(delivery.bundle)
+
+    async def patch(self, run_id: RunId) -> bytes:
+        async with self.store.use() as journal:
+            return await (await Finished.of(journal, self.settings, run_id)).patch()
+
+    async def letter(self, run_id: RunId) -> wire.Letter:
+        async with self.store.use() as journal:
+            finished = await Finished.of(journal, self.settings, run_id)
+            words = await finished.pull_request(finished.delivery.branch)
+        return wire.Letter(into=words.into, title=words.title, body=words.body)
+
+    async def hand_over(self, run_id: RunId, *, make: bool, home: Path | None = None) -> Handover:
+        async with self.store.use() as journal:
+            if not make:
+                return await whereabouts(journal, run_id)
+            made = await hand_over(journal, self.settings, run_id)
+        return await brought_home(self, made, home)
 
     # --- deciding ------------------------------------------------------------------------------
 
@@ -228,6 +271,8 @@ class NearDesk:
         async with AsyncExitStack() as stack:
             async with self.store.lent():
                 house = await stack.enter_async_context(self._housing())
+            # Opened now, the store is kept, and with it this process's place in the cluster.
+            await stack.enter_async_context(self.store.use())
             yield house
 
     async def _gone_on(self, run_id: RunId) -> wire.Trouble | None:
@@ -255,16 +300,17 @@ class NearDesk:
 async def _delivered(journal: Journal, run_id: RunId) -> Delivery:
     """A run's delivery, where there is a branch."""
     delivery = await delivered(journal, run_id)
-    if delivery is None:
-        status = (await journal.info(run_id)).status
-        what = f"run {run_id} has delivered nothing: it is {status}"
-        raise NotFoundError(what, f"see `manta show {run_id}`")
-    if not delivery.branch:
-        raise NotFoundError(
-            f"run {run_id} has delivered nothing: it had nothing to do, so there is no branch",
-            f"see `manta show {run_id}`",
-        )
-    return delivery
+    if delivery is not None and delivery.branch:
+        return delivery
+    status = (await journal.info(run_id)).status
+    why = "it had nothing to do, so there is no branch" if delivery else f"it is {status}"
+    raise NotFoundError(f"run {run_id} has delivered nothing: {why}", f"see `manta show {run_id}`")
+
+
+def _failure(error: ErrorInfo | None) -> wire.Failure | None:
+    if error is None:
+        return None
+    return wire.Failure(what=error.what, fix=error.fix, kind=error.name, exit_code=error.exit_code)
 
 
 async def _stands_still(journal: Journal, info: RunInfo) -> bool:

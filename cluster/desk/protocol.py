@@ -5,12 +5,23 @@ Every door stands on it: the commands, the HTTP API, `manta mcp`, editors, and `
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from actors.evidence import Evidence
 from cluster.desk.deciding import Verdict
-from cluster.desk.wire import Cancelled, DiffShown, PlanShown, Recorded, RunDetail, RunPage
+from cluster.desk.wire import (
+    Cancelled,
+    DiffShown,
+    GraphShown,
+    Letter,
+    PlanShown,
+    Recorded,
+    RunDetail,
+    RunPage,
+)
 from cluster.desk.wishing import Wishes
+from cluster.handing import Handover
 from cluster.intake import Order
 from orchestration.events import Event
 from orchestration.ids import RunId
@@ -47,10 +58,13 @@ class Desk(Protocol):
         """One run as it stands, with what it asks."""
         ...
 
-    def events(self, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Event]:
+    def events(
+        self, run_id: RunId, *, after: int = 0, follow: bool = True
+    ) -> AsyncGenerator[Event]:
         """What happens after a number, until the run ends, waits for a person, or is left behind.
 
-        A lost connection is taken up again; nothing is missed or told twice.
+        A lost connection is taken up again; nothing is missed or told twice. Without `follow` only
+        what has happened by now.
         """
         ...
 
@@ -60,8 +74,26 @@ class Desk(Protocol):
 
     async def evidence(self, run_id: RunId) -> Evidence: ...
 
+    async def graph(self, run_id: RunId) -> GraphShown: ...
+
     async def delivery(self, run_id: RunId) -> tuple[Delivery, bytes]:
         """What was delivered, and its branch as a git bundle built on the base commit."""
+        ...
+
+    async def patch(self, run_id: RunId) -> bytes:
+        """What was delivered as one mail, for `git am` and `git apply`."""
+        ...
+
+    async def letter(self, run_id: RunId) -> Letter:
+        """What was delivered in the words of a pull request."""
+        ...
+
+    async def hand_over(self, run_id: RunId, *, make: bool, home: Path | None = None) -> Handover:
+        """What became of a finished run's result on this machine, if anything did.
+
+        With `make` what its request names is done, where that can be done here; else its branch is
+        made in the repository `home`, if one is named.
+        """
         ...
 
     async def decide(self, run_id: RunId, verdict: Verdict, *, resume: bool = True) -> Recorded:

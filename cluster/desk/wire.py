@@ -1,6 +1,6 @@
 """What the API takes and gives: typed, and described by its OpenAPI schema."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -139,6 +139,13 @@ class DecisionMade(Form):
         )
 
 
+class Failure(Trouble):
+    """Why a run did not end well."""
+
+    exit_code: int = 1
+    """What a command ends with that followed the run."""
+
+
 class RunDetail(Form):
     """A run as it stands."""
 
@@ -154,7 +161,9 @@ class RunDetail(Form):
     questions: tuple[Asked, ...]
     decisions: tuple[DecisionMade, ...]
     delivery: Delivery | None
-    error: Trouble | None
+    error: Failure | None
+    recorded: bool = False
+    """Whether a recording answers in place of models."""
 
     @staticmethod
     def tasks_of(view: RunView) -> tuple[TaskState, ...]:
@@ -243,6 +252,27 @@ class DiffShown(Form):
 
     files: tuple[ChangedFile, ...]
     diff: str
+
+
+class GraphShown(Form):
+    """The workflow that a run plays, and its steps so far."""
+
+    run_id: str
+    text: str
+    """For people."""
+    workflow: dict[str, Any]
+    steps: dict[str, str]
+    """How each step stands, by its key, in the order they began."""
+
+
+class Letter(Form):
+    """The words of a pull request."""
+
+    into: str
+    """The branch that the work began on."""
+    title: str
+    body: str
+    """Markdown."""
 
 
 class Submission(Form):

@@ -133,6 +133,30 @@ async def bundle(desk: ADesk, run_id: ARun) -> Response:
     return Response(content, media_type="application/octet-stream", headers=name)
 
 
+@router.get(
+    "/runs/{run_id}/patch",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+async def patch(desk: ADesk, run_id: ARun) -> Response:
+    """The delivered change as one mail, for `git am` and `git apply`."""
+    content = await desk.patch(run_id)
+    name = {"Content-Disposition": f'attachment; filename="{run_id}.patch"'}
+    return Response(content, media_type="application/octet-stream", headers=name)
+
+
+@router.get("/runs/{run_id}/letter")
+async def letter(desk: ADesk, run_id: ARun) -> wire.Letter:
+    """The delivered change in the words of a pull request."""
+    return await desk.letter(run_id)
+
+
+@router.get("/runs/{run_id}/graph")
+async def graph(desk: ADesk, run_id: ARun) -> wire.GraphShown:
+    """The workflow that the run plays, and its steps so far."""
+    return await desk.graph(run_id)
+
+
 @router.post("/runs/{run_id}/approve")
 async def approve(desk: ADesk, run_id: ARun, said: wire.Approve) -> wire.Recorded:
     """Approve what the run asks."""

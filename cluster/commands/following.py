@@ -1,0 +1,48 @@
+"""Doors that follow a run: watch, resume. From here, or from another machine by --hall."""
+
+from typing import Any
+
+import click
+
+from cluster.desk.deciding import Verdict
+from cluster.desk.opening import open_desk
+from cluster.options import RUN_ID, afar, asking, common, door, person, settings_from
+from cluster.watching import conclude, watch_to_end
+from orchestration.approval import Answer
+from orchestration.ids import parse_run_id
+
+
+@click.command()
+@RUN_ID
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Leave out events up to SEQ.")
+@afar
+@common
+@door
+async def watch(run_id: str, after: int, **options: Any) -> int:
+    """Follow a run until it ends or waits for you."""
+    async with open_desk(settings_from(options)) as desk:
+        known = parse_run_id(run_id)
+        return await watch_to_end(desk, known, as_json=options["as_json"], after=after)
+
+
+@click.command()
+@RUN_ID
+@click.option("--take-over", is_flag=True, help="Even from an owner whose lease is alive.")
+@click.option("--budget", help="A larger one, in all, where the old one is spent: 10usd,4h.")
+@asking
+@afar
+@common
+@door
+async def resume(run_id: str, take_over: bool, budget: str | None, **options: Any) -> int:
+    """Go on with a run that waits, was left behind, or lost its ground."""
+    known, as_json, asks = parse_run_id(run_id), options["as_json"], not options["no_ask"]
+    async with open_desk(settings_from(options)) as desk:
+        detail = await desk.run(known)
+        if detail.run.status == "done":
+            return await conclude(desk, detail, as_json=as_json)
+        if budget:
+            more = Verdict(Answer.APPROVE, person(), budget=budget)
+            await desk.decide(known, more, resume=False)
+        await desk.resume(known, take_over=take_over)
+        after = detail.run.seq
+        return await watch_to_end(desk, known, as_json=as_json, after=after, asks=asks)
