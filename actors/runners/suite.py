@@ -3,7 +3,8 @@
 import json
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import PurePosixPath
 
 from actors.runners.cargo import CargoRunner
@@ -37,6 +38,10 @@ _OURS = re.compile(
     r"--(no-)?coverage.*|--(reporters?|watch(All)?|ci|run|passWithNoTests)(=.*)?|--cov(=.*|-.*)?"
 )
 """Options that we decide, or that only a person needs."""
+_MEASURED = re.compile(rf"{_NPX}(?:c8|nyc)\s+(?:-\S+\s+)*")
+"""A program that measures what tests cover while they run; we do not ask that."""
+_RUNS_SCRIPT = re.compile(r"(?:npm|pnpm|yarn|bun)(?:\s+run)?\s+(?P<name>[\w:.-]+)")
+_MAX_DEPTH, _MAX_STEPS = 8, 100
 _SHELL = set("|&;<>()$`\n*?~")
 _SETTINGS_LIMIT = 2_000_000
 
@@ -79,8 +84,8 @@ async def detect(paths: Collection[str], read: Read) -> TestRunner:
     """
     if any(_PYTHON_TEST.fullmatch(PurePosixPath(path).name) for path in paths):
         return PytestRunner()
-    if "package.json" in paths and (script := _test_script(await read("package.json"))):
-        return _of_script(script)
+    if "package.json" in paths and "test" in (scripts := _scripts(await read("package.json"))):
+        return _of_scripts(scripts)
     if "go.mod" in paths:
         return GoRunner()
     if "Cargo.toml" in paths:
@@ -111,10 +116,22 @@ def _known(command: str) -> TestRunner | None:
     return None
 
 
-def _of_script(script: str) -> TestRunner:
+def _of_scripts(scripts: Mapping[str, str]) -> TestRunner:
     """The runner of `npm test`: of its one step that runs tests, or npm's own exit code."""
-    steps = [runner for step in script.split("&&") if (runner := _known(step))]
+    told = islice(_steps(scripts, "test"), _MAX_STEPS)
+    steps = [runner for step in told if (runner := _known(step))]
     return steps[0] if len(steps) == 1 else CommandRunner("npm test --silent")
+
+
+def _steps(scripts: Mapping[str, str], *names: str) -> Iterator[str]:
+    """The commands of the script named last, and of those that it runs in turn."""
+    for step in scripts[names[-1]].split("&&"):
+        command = _MEASURED.sub("", step.strip())
+        run = _RUNS_SCRIPT.fullmatch(command)
+        if run and run["name"] in {*scripts} - {*names} and len(names) < _MAX_DEPTH:
+            yield from _steps(scripts, *names, run["name"])
+        else:
+            yield command
 
 
 async def _detected(place: Place) -> TestRunner:
@@ -129,10 +146,14 @@ async def _detected(place: Place) -> TestRunner:
     return await detect(listing.stdout.decode(errors="replace").split("\0"), read)
 
 
-def _test_script(package: bytes) -> str:
-    """`scripts.test` of a package.json, unless it is npm's placeholder."""
+def _scripts(package: bytes) -> dict[str, str]:
+    """`scripts` of a package.json, without npm's placeholder for tests."""
     try:
-        script = json.loads(package)["scripts"]["test"]
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return script if isinstance(script, str) and _NPM_PLACEHOLDER not in script else ""
+        scripts = json.loads(package)["scripts"].items()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {
+        name: script
+        for name, script in scripts
+        if isinstance(script, str) and _NPM_PLACEHOLDER not in script
+    }

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -24,8 +25,8 @@ async def detected(files: Mapping[str, str]) -> object:
     return await detect(list(files), read)
 
 
-def package(script: str) -> str:
-    return f'{{"scripts": {{"test": "{script}"}}}}'
+def package(script: str, **more: str) -> str:
+    return json.dumps({"scripts": {"test": script, **more}})
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,12 @@ def package(script: str) -> str:
         ),
         ({"package.json": package("jest --coverage src")}, JestRunner(("src",))),
         ({"package.json": package("tsc && vitest run")}, VitestRunner()),
+        ({"package.json": package("npm run lint && npm run unit", unit="vitest")}, VitestRunner()),
+        ({"package.json": package("c8 --100 -r=html node --test")}, NodeRunner()),
+        (
+            {"package.json": package("yarn one", one="pnpm two", two="npm test")},
+            CommandRunner("npm test --silent"),
+        ),
         ({"package.json": package("mocha")}, CommandRunner("npm test --silent")),
         ({"package.json": package("jest && vitest")}, CommandRunner("npm test --silent")),
         ({"package.json": package("jest || true")}, CommandRunner("npm test --silent")),
@@ -53,6 +60,12 @@ async def test_a_repository_shows_how_it_is_tested(files: dict[str, str], runner
     assert await detected(files) == runner
 
 
+async def test_scripts_that_run_each_other_without_end_come_to_an_end() -> None:
+    twice = {f"s{n}": f"npm run s{n + 1} && npm run s{n + 1}" for n in range(3000)}
+    files = {"package.json": package("npm run s0", **twice)}
+    assert await detected(files) == CommandRunner("npm test --silent")
+
+
 @pytest.mark.parametrize(
     "files",
     [
@@ -60,6 +73,8 @@ async def test_a_repository_shows_how_it_is_tested(files: dict[str, str], runner
         {"README.md": ""},
         {"package.json": "not json"},
         {"package.json": "[]"},
+        {"package.json": '{"scripts": {"test": 1}}'},
+        {"package.json": '{"scripts": "test"}'},
         {"package.json": package("echo no test specified")},
         {"Makefile": "tests:\n"},
     ],
