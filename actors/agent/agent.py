@@ -19,6 +19,8 @@ from orchestration.messages import Difficulty
 A = TypeVar("A", bound=BaseModel)
 FINISH = "finish"
 """The tool through which the final answer is given."""
+INVALID_ANSWER = "The answer is not valid:"
+"""How `finish` begins to say that an answer does not fit its schema."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from actors.agent.agent import FINISH, A, Agent, finish_definition
+from actors.agent.agent import FINISH, INVALID_ANSWER, A, Agent, finish_definition
 from actors.agent.limits import Action, AgentFailedError, Guard, Ruling, standard_guards
 from actors.agent.transcript import Transcript
 from actors.agent.wire import system_entry, task_entry, tool_form
@@ -111,6 +111,8 @@ def _question(
         messages=transcript.window.messages(transcript.tail),
         tools=forms,
         difficulty=agent.difficulty,
+        answer=FINISH,
+        is_answer_due=transcript.is_answer_due,
     )
 
 
@@ -191,5 +193,5 @@ def _hand_in(
     try:
         validate(agent.answer, arguments)
     except ValueError as error:
-        return ToolResult(f"The answer is not valid:\n{error}", ok=False)
+        return ToolResult(f"{INVALID_ANSWER}\n{error}", ok=False)
     return ToolResult("Accepted.")

@@ -7,7 +7,7 @@ asks for no reply twice, and runs again at most the calls of one reply.
 from collections import deque
 from collections.abc import Sequence
 
-from actors.agent.agent import FINISH
+from actors.agent.agent import FINISH, INVALID_ANSWER
 from actors.agent.limits import Progress
 from actors.agent.wire import (
     SHOWN,
@@ -67,6 +67,8 @@ class Transcript:
         """Calls of the last reply that have no result yet; None when the model is to speak."""
         self.finished: str | None = None
         """The accepted final answer, as the model wrote it."""
+        self.is_answer_due = False
+        """The last reply gave an answer that was none: only its form was wrong."""
         self.notes = Notes()
         self._calls: deque[CallFacts] = deque(maxlen=_REMEMBERED_CALLS)
         self._usage = Usage()
@@ -217,6 +219,7 @@ class Transcript:
         self.last_words = reply.text or self.last_words
         self.waiting = reply.tool_calls
         self._answered = 0
+        self.is_answer_due = False
         self._silent = 0 if reply.tool_calls else self._silent + 1
         self._is_cut_off = reply.finish == "length"
         if reply.tool_calls:
@@ -229,6 +232,7 @@ class Transcript:
         """The calls that mean something to the conversation itself."""
         if result.name == FINISH:
             self._refused += not result.ok
+            self.is_answer_due = result.text.startswith(INVALID_ANSWER)
             self.finished = call.arguments if result.ok else None
         if result.name == REMEMBER and result.ok:
             self.notes = self.notes.updated(validate(Notes, parse_object(call.arguments)))

@@ -41,6 +41,11 @@ class ModelRequest:
     difficulty: Difficulty = "normal"
     """Of the task at hand: a role may have a route of its own for it."""
     max_output_tokens: int | None = None
+    answer: str = ""
+    """The tool among them whose arguments are the conversation's answer. A provider that can hold
+    a model to a schema holds it to this one's."""
+    is_answer_due: bool = False
+    """The model has given its answer, in a form that is none: now nothing else is wanted."""
 
     @property
     def run(self) -> str:

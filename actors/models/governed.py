@@ -5,6 +5,7 @@ import json
 import logging
 from dataclasses import replace
 
+from actors.models.answers import answer_schema
 from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, Role, WireMessage
 from actors.models.governor import Call, Governor, Lane, Leave
 from actors.models.replies import KeptReplies
@@ -87,8 +88,13 @@ class Settling:
 
 
 def expected_tokens(request: ModelRequest) -> int:
-    """A rough count of what a call will take; cheap, because the real one follows."""
+    """A rough count of what a call will take; cheap, because the real one follows.
+
+    Tools count, and an answer's schema once more where the reply itself has to fit it.
+    """
     sent = sum(_length(message) for message in request.messages) + len(json.dumps(request.tools))
+    if request.is_answer_due:
+        sent += len(json.dumps(answer_schema(request)))
     return sent // _CHARS_PER_TOKEN + min(
         request.max_output_tokens or EXPECTED_OUTPUT, EXPECTED_OUTPUT
     )

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from actors.models import litellm_api
+from actors.models.answers import Means, Refusals, applied, wanted
 from actors.models.failures import Failure, Trouble, read_failure, to_error
 from actors.models.gateway import ModelReply, ModelRequest, Role
 from actors.models.governed import EXPECTED_OUTPUT, Settling, expected_tokens
@@ -40,6 +42,7 @@ class LitellmGateway:
         self._governor = Settling(governor or LocalGovernor(clock=self._clock))
         self._policy = policy or RetryPolicy()
         self._replies = KeptReplies(kept)
+        self._refusals = Refusals()
         litellm_api.prepare()
         for way in (way for route in routes.all() for way in route.chain()):
             litellm_api.declare_ollama(way)
@@ -117,17 +120,35 @@ class LitellmGateway:
         return replace(reply, notice=await self._governor.settle(leave, reply.usage))
 
     async def _call(self, route: Route, request: ModelRequest) -> ModelReply:
-        try:
-            async with asyncio.timeout(None if route.stream else route.timeout_s):
-                completion = await _complete(route, request)
-        except TimeoutError:
-            raise Failure(Trouble.TIMEOUT, f"no answer in {route.timeout_s:g} s") from None
-        except Exception as error:  # noqa: BLE001 - the door to litellm, which raises anything
-            raise read_failure(error, os.environ, self._clock.now()) from None
+        completion = await self._completion(route, request)
         reply = normalise(completion.model_dump(), request)
         cost = litellm_api.price_of(route, completion, reply.usage)
         usage = reply.usage.model_copy(update={"cost_usd": cost})
         return replace(reply, model=route.model, usage=usage)
+
+    async def _completion(self, route: Route, request: ModelRequest) -> Any:
+        """With the answer's form asked for by what the provider has not refused."""
+        lane = lane_of(route).name
+        means, refused = self._refusals.left(lane, _means(route, request)), list[Means]()
+        while True:
+            try:
+                completion = await self._try(route, request, means)
+            except Failure as failure:
+                if failure.trouble is not Trouble.BAD or not means:
+                    raise
+                refused.append(means.pop(0))
+            else:
+                self._refusals.note(lane, refused)
+                return completion
+
+    async def _try(self, route: Route, request: ModelRequest, means: Sequence[Means]) -> Any:
+        try:
+            async with asyncio.timeout(None if route.stream else route.timeout_s):
+                return await _complete(route, request, means)
+        except TimeoutError:
+            raise Failure(Trouble.TIMEOUT, f"no answer in {route.timeout_s:g} s") from None
+        except Exception as error:  # noqa: BLE001 - the door to litellm, which raises anything
+            raise read_failure(error, os.environ, self._clock.now()) from None
 
 
 def lane_of(route: Route) -> Lane:
@@ -136,9 +157,20 @@ def lane_of(route: Route) -> Lane:
     return Lane(name, route.requests_per_minute, route.tokens_per_minute)
 
 
-async def _complete(route: Route, request: ModelRequest) -> Any:  # litellm's own model class
+def _means(route: Route, request: ModelRequest) -> tuple[Means, ...]:
+    return wanted(
+        request,
+        schemas=litellm_api.knows_schemas(route),
+        strict_tools=litellm_api.knows_strict_tools(route),
+        tools=litellm_api.knows_tools(route),
+    )
+
+
+async def _complete(
+    route: Route, request: ModelRequest, means: Sequence[Means]
+) -> Any:  # litellm's own model class
     """One call, one attempt: litellm's retries are off, ours know the clock and the budget."""
-    response: Any = await litellm_api.complete(**_arguments(route, request))
+    response: Any = await litellm_api.complete(**_arguments(route, request, means))
     if not route.stream:
         return response
     chunks: list[Any] = []
@@ -155,7 +187,7 @@ async def _complete(route: Route, request: ModelRequest) -> Any:  # litellm's ow
     return built
 
 
-def _arguments(route: Route, request: ModelRequest) -> dict[str, Any]:
+def _arguments(route: Route, request: ModelRequest, means: Sequence[Means]) -> dict[str, Any]:
     messages = sendable(request.messages)
     knows_tools = litellm_api.knows_tools(route)
     if not knows_tools:
@@ -165,7 +197,6 @@ def _arguments(route: Route, request: ModelRequest) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "model": litellm_api.model_name(route),
         "messages": messages,
-        "tools": (list(request.tools) or None) if knows_tools else None,
         "temperature": route.temperature,
         "max_tokens": request.max_output_tokens or route.max_output_tokens,
         "api_base": route.api_base,
@@ -173,8 +204,11 @@ def _arguments(route: Route, request: ModelRequest) -> dict[str, Any]:
         "timeout": route.timeout_s,
         "max_retries": 0,
         "drop_params": True,
+        **applied(request, means),
         **route.options,
     }
+    if not knows_tools or not arguments["tools"]:
+        del arguments["tools"]
     if route.stream:
         arguments |= {"stream": True, "stream_options": {"include_usage": True}}
     if litellm_api.provider_name(route) == "ollama_chat":

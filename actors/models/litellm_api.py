@@ -29,6 +29,8 @@ OLLAMA_CONTEXT_TOKENS = 32_768
 """Asked of Ollama, which would otherwise cut prompts to a few thousand tokens in silence."""
 _OWN_CREDENTIALS = frozenset({"bedrock", "ollama_chat", "sagemaker", "vertex_ai"})
 """Providers that need no key, or find their credentials themselves."""
+_STRICT_TOOLS = frozenset({"openai", "azure"})
+"""litellm leaves `strict` out for the others, or they refuse it."""
 _REDUNDANT = {"ollama": "ollama_chat"}
 """litellm's older way to a provider -> the one that knows tools."""
 
@@ -168,6 +170,20 @@ def knows_tools(route: Route) -> bool:
         return route.tools == "native"
     entry = table_entry(route)
     return entry is None or bool(entry.get("supports_function_calling", True))
+
+
+def knows_schemas(route: Route) -> bool:
+    """Whether the provider can hold a whole reply to a JSON schema."""
+    if route.answers != "auto":
+        return route.answers == "strict"
+    return bool(litellm.supports_response_schema(model_name(route), provider_name(route)))
+
+
+def knows_strict_tools(route: Route) -> bool:
+    """Whether it can hold a tool's arguments to one."""
+    if route.answers != "auto":
+        return route.answers == "strict"
+    return provider_name(route) in _STRICT_TOOLS and knows_schemas(route)
 
 
 def require_price(route: Route) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from actors.models.answers import read_answer
 from actors.models.failures import Failure, Trouble
 from actors.models.gateway import ModelReply, ModelRequest, ToolCall, WireMessage
 from actors.models.text_tools import names_of, read_calls
@@ -38,6 +39,11 @@ def normalise(completion: Mapping[str, Any], request: ModelRequest) -> ModelRepl
     if not calls:
         text, written = read_calls(text, names_of(request.tools))
         calls = tool_calls(written, request.turn)
+    if not calls and (answer := read_answer(text, request)):
+        text = ""
+        calls = tool_calls(
+            [{"function": {"name": request.answer, "arguments": answer}}], request.turn
+        )
     return ModelReply(
         text=text or refusal,
         tool_calls=calls,
@@ -143,7 +149,7 @@ def _finish(
 def _usage(raw: object, message: object, request: ModelRequest) -> Usage:
     said: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
     details = said.get("prompt_tokens_details") or {}
-    sent = int(said.get("prompt_tokens") or 0) or _estimate(request.messages)
+    sent = int(said.get("prompt_tokens") or 0) or _estimate([*request.messages, *request.tools])
     got = int(said.get("completion_tokens") or 0) or _estimate(message)
     cached = int(details.get("cached_tokens") or said.get("cache_read_input_tokens") or 0)
     return Usage(calls=1, input_tokens=sent, cached_tokens=min(cached, sent), output_tokens=got)

@@ -35,6 +35,9 @@ class Route(Frozen):
     tools: Literal["auto", "native", "text"] = "auto"
     """How tools are offered: by the provider's own means, or written into the prompt for models
     that know none. `auto` goes by the price table."""
+    answers: Literal["auto", "strict", "plain"] = "auto"
+    """Whether the provider is asked to hold the model to the schema of its answer. `auto` goes by
+    litellm's table; a provider that refuses is asked once."""
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
     """What the provider allows this model and key, for the whole fleet; none means no limit."""

@@ -48,6 +48,21 @@ async def test_the_first_prompt_is_the_instructions_then_the_task_with_all_tools
     assert first.key == "greet-1/build[greet]/write_code/1"
 
 
+async def test_nothing_but_the_answer_is_asked_for_once_its_form_was_wrong_even_after_a_restart():
+    scene = Scene()
+    with pytest.raises(KilledError):
+        await scene.play(says(call("echo")), says(call("finish", title="")))
+    await scene.play(says(call("echo", text="one more look")), finish())
+    assert {request.answer for request in scene.asked} == {"finish"}
+    assert [r.is_answer_due for r in scene.asked] == [False, False, True, True, False]
+
+
+async def test_an_answer_refused_for_what_just_failed_is_not_due():
+    scene = Scene(hands=Hands(run=lambda _: ToolResult("no", ok=False)))
+    await scene.play(says(call("run"), call("finish", title="done")), finish())
+    assert [request.is_answer_due for request in scene.asked] == [False, False]
+
+
 async def test_an_answer_that_does_not_validate_comes_back_naming_field_and_value():
     scene = Scene()
     wrong = says(call("finish", title="done", files="many"))
