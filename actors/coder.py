@@ -59,6 +59,7 @@ class Coder(Player):
             grant, start, base=None, task=job.task.id, role=self.role, **rival, **apart
         )
         conflicts = await merge_upstream(sandbox, job.upstream) if job.upstream else ()
+        await hands.redo(grant, sandbox)
         text = task_text(job, phase, conflicts)
         task = Task(PROMPT, text, Written, job.task.difficulty)
         written = await self.think(coding_tools, sandbox, task, job.brief, grant)

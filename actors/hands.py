@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from actors.meter import WORKSPACES, Meter, Silence
 from actors.models.gateway import ModelGateway
+from actors.redoing import redo
 from actors.sandbox.keeping import labels_of
 from actors.sandbox.opening import find_again, require
 from actors.sandbox.preparing import prepare, run_setup
@@ -101,6 +102,17 @@ class Hands:
             blob = await self.journal.put_blob(bundle)
             kept = {"commit": commit, "base": base, "bundle": blob}
             await self._record(grant, sandbox.ref, state="saved", **kept)
+
+    async def redo(self, grant: StepGrant, sandbox: Sandbox) -> None:
+        """Bring a workspace that had to be made anew to where the step's agents had come.
+
+        Call it once the workspace is as it was when they began.
+        """
+        if grant.attempt > 1:
+            fact = {"level": sandbox.ref.level, "id": sandbox.ref.id, "state": "redone"}
+            done = await redo(self.journal, grant, sandbox, FACT.dump_json(fact).decode())
+            if done:
+                await self.note(grant, f"the workspace was lost; {done} calls were made again")
 
     async def _restore(self, grant: StepGrant, sandbox: Sandbox, base: CommitId) -> None:
         """Give a workspace that had to be made anew the uncommitted work of the one before."""
