@@ -12,15 +12,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from cluster.painting import in_colour
 from orchestration.errors import UsageError
 
 EDITORS = ("sensible-editor", "nano", "vi")
-END = ""
-"""What a person types by closing the input."""
+LESS = "FRX"
+"""How git asks it too: end at once where all fits, colours, and leave the text on the screen."""
 
 
 def is_there() -> bool:
@@ -41,13 +40,13 @@ class Person:
         """Show a text: a page at a time where it is longer than the screen."""
         text = in_colour(lines) + "\n"
         pager = shlex.split(os.environ.get("PAGER", "")) or ["less"]
-        if len(lines) + 8 <= Console().size.height or not shutil.which(pager[0]):
+        if not shutil.which(pager[0]):
             sys.stdout.write(text)
             sys.stdout.flush()
             return
         with _left_to_children():
             process = await asyncio.create_subprocess_exec(
-                *pager, stdin=asyncio.subprocess.PIPE, env={"LESS": "-R", **os.environ}
+                *pager, stdin=asyncio.subprocess.PIPE, env={"LESS": LESS, **os.environ}
             )
             await process.communicate(text.encode())
 

@@ -112,7 +112,7 @@ def _foot(scene: Scene) -> Text:
     if scene.request.budget.usd:
         words += f" of {cost(scene.request.budget.usd)}"
     hint = [] if ended or view.waiting else ["Ctrl-C leaves it running"]
-    parts = [neutralise(view.status), words, *hint]
+    parts = ["waiting" if view.waiting else neutralise(view.status), words, *hint]
     return Text(f" {scene.glyphs.dot} ".join(parts), style="dim")
 
 
