@@ -1,5 +1,6 @@
 """The agent loop. What it may not do stands in `limits`, what it remembers in `transcript`."""
 
+import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from actors.models.gateway import ModelGateway, ModelRequest, ToolCall
 from actors.tools.archive import KeptResult
 from actors.tools.schema import parse_object, validate
 from actors.tools.text import neutralise, one_line
-from actors.tools.tool import ToolDefinition, ToolResult
+from actors.tools.tool import ToolResult
 from orchestration.clock import Clock
 from orchestration.errors import BudgetExceededError, MantaError
 from orchestration.ids import StepGrant
@@ -67,8 +68,8 @@ async def run_agent(
     """
     tools = [*await agent.toolset.definitions(), finish_definition(agent.answer)]
     forms = tuple(tool_form(definition) for definition in tools)
-    window = _window(agent, tools, await gateway.context_tokens(agent.role, agent.difficulty))
-    guards, started = standard_guards(agent.limits, window.limit), clock.now()
+    window = _window(agent, forms, await gateway.context_tokens(agent.role, agent.difficulty))
+    guards, started = standard_guards(agent.limits, window.uncounted), clock.now()
     transcript = await Transcript.load(
         journal,
         grant,
@@ -130,10 +131,10 @@ async def _acknowledging(
     await gateway.acknowledge(transcript.key)
 
 
-def _window(agent: Agent[A], tools: Sequence[ToolDefinition], context_window: int) -> Window:
-    limit = int(context_window * (1 - _ANSWER_SHARE))
-    told = "".join(f"{t.name}{t.description}{t.parameters}" for t in tools)
-    return Window(agent.processors, limit=limit, reserved=len(told) // 3)
+def _window(agent: Agent[A], forms: Sequence[dict[str, Any]], context_window: int) -> Window:
+    """The answer's schema counts twice: a reply that has to fit it is asked for by it."""
+    told = json.dumps([*forms, forms[-1]], ensure_ascii=False)
+    return Window(agent.processors, limit=int(context_window * (1 - _ANSWER_SHARE)), told=told)
 
 
 def _judge(guards: Sequence[Guard], transcript: Transcript, seconds: float) -> list[Ruling]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from actors.context.entry import Entry
+from actors.context.entry import Entry, Kind
 from actors.context.processor import ContextProcessor, Room, fits
 from actors.context.tokens import upper_bound
 from actors.models.gateway import WireMessage
@@ -16,16 +16,16 @@ class Window:
 
     Args:
         processors: asked in order.
-        limit: tokens of a whole prompt, tool definitions and a possible tail included.
-        reserved: tokens of it that entries may not take.
+        limit: tokens of a whole prompt, tools and a possible tail included.
+        told: what every prompt says besides its messages: the tools, and the answer's form.
     """
 
     def __init__(
-        self, processors: Sequence[ContextProcessor], *, limit: int, reserved: int = 0
+        self, processors: Sequence[ContextProcessor], *, limit: int, told: str = ""
     ) -> None:
         self._processors = tuple(processors)
-        self.limit = limit - reserved
-        """Tokens that the entries and the tail may have together."""
+        self._limit = limit
+        self._told = Entry({"role": "system", "content": told}, Kind.SYSTEM)
         self._entries: list[Entry] = []
         self._messages: list[WireMessage] = []
         self.size = 0
@@ -66,8 +66,16 @@ class Window:
         self._messages = [entry.message for entry in self._entries]
         self.size = self.floor = sum(entry.size for entry in self._entries)
 
+    @property
+    def uncounted(self) -> int:
+        """Bytes of entries up to which a prompt is within the limit without counting tokens."""
+        return self._limit - self._told.size
+
     def _room(self, tail: WireMessage | None) -> int:
-        return self.limit - (upper_bound(tail) if tail else 0)
+        """Tokens that the entries may have together."""
+        room = self._limit - (upper_bound(tail) if tail else 0)
+        is_near = self.size + self._told.size > room
+        return room - (self._told.tokens if is_near else self._told.size)
 
     def messages(self, tail: WireMessage | None = None) -> tuple[WireMessage, ...]:
         """The prompt: all that is shown, then the tail, which is shown this once."""

@@ -1,8 +1,11 @@
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.context.entry import Entry
 from actors.context.token_limiter import ContextOverflowError, TokenLimiter
+from actors.context.tokens import count
 from actors.context.tool_call_filter import ToolCallFilter
 from actors.context.window import Window
 from tests.actors.context.conversation import (
@@ -35,6 +38,21 @@ def test_room_is_left_for_the_tail():
     shown.add([system(), task()])
     assert shown.fits()
     assert not shown.fits({"role": "user", "content": "note " * 40})
+
+
+def test_room_is_left_for_the_tools_counted_exactly_where_it_is_near():
+    told = json.dumps([{"name": "read", "description": "Show a file of the workspace. " * 40}])
+    tools = count({"role": "system", "content": told})
+    opening = system().tokens + task().tokens
+
+    def holds(limit: int) -> bool:
+        shown = Window((TokenLimiter(),), limit=limit, told=told)
+        shown.add([system(), task()])
+        return shown.fits()
+
+    assert holds(opening + tools)
+    assert not holds(opening + tools - 1)
+    assert Window((), limit=10_000, told=told).uncounted < 10_000 - len(told)
 
 
 @few
