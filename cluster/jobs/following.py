@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import click
@@ -28,14 +28,13 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if tenth else endings.get(number % 10, 'th')}"
 
 
-def place_in_line(jobs: list[Job], job: str, places: int) -> int:
-    """1 for the next one; 0 for one that does not wait, or is just being seated."""
+def place_in_line(jobs: Sequence[Job], job: str, places: int) -> int:
+    """1 for whoever is next; 0 for one that is worked on, or is just being seated."""
     waiting = [each.id for each in line(jobs)]
-    if job not in waiting:
+    if job not in waiting or not places:
         return 0
-    place = waiting.index(job) + 1
-    seated = sum(each.status is JobStatus.RUNNING for each in jobs)
-    return 0 if seated + place <= places else place
+    free = places - sum(each.status is JobStatus.RUNNING for each in jobs)
+    return max(0, waiting.index(job) + 1 - max(0, free))
 
 
 async def take_turn(office: Office, handed: Handed, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ A job's state here is only a hint: how a run stands is known to the store alone.
 """
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ ANSWERED = frozenset({0, 1, 3, 4})
 """Exit codes of a run that ended, or waits: it would end so again."""
 NOT_FOUND = 127
 """A shell's word for a command that is not there."""
+_TALKATIVE = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+"""Ray's loggers that tell of every upload."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -105,6 +112,8 @@ class Office:
     async def open(cls, address: ClusterAddress) -> "Office":
         """The office of a cluster that was reached."""
         url = address.dashboard_url
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
         client = await _asked(address, JobSubmissionClient, url)
         nodes: list[Any] = await _asked(address, lambda: list_nodes(address=url, detail=True))
         alive = [node for node in nodes if node.state == "ALIVE"]
