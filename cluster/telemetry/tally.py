@@ -59,7 +59,7 @@ class Tally:
         self._count_tasks()
         match record.kind:
             case RecordKind.CLAIMED:
-                self._claimed(json.loads(record.body))
+                self._claimed(record)
             case RecordKind.STARTED:
                 self._began[record.step_key] = record.at
             case RecordKind.DONE:
@@ -83,11 +83,13 @@ class Tally:
         for state in STATES:
             self._meter.set(TASKS_NOW, 0, state=state)
 
-    def _claimed(self, body: Mapping[str, str]) -> None:
-        was = body.get("was")
-        how = {RunStatus.PENDING: "started", RunStatus.RUNNING: "recovered"}
-        self._meter.add(RUNS, status=how.get(RunStatus(was), "resumed") if was else "started")
-        if was == RunStatus.RUNNING:
+    def _claimed(self, record: Record) -> None:
+        if record.epoch <= 1:
+            self._meter.add(RUNS, status="started")
+        elif json.loads(record.body).get("was") != RunStatus.RUNNING:
+            self._meter.add(RUNS, status="resumed")
+        else:
+            self._meter.add(RUNS, status="recovered")
             self._meter.add(RECOVERIES, what="supervisor" if self._restarted else "lease")
 
     def _done(self, event: Event, output: str) -> None:

@@ -1,0 +1,101 @@
+"""What a run leaves in the figures, read from the cluster's nodes as Prometheus reads them."""
+
+import json
+import re
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.demo.sample import RECORDING
+from tests.cluster.telemetry.test_dashboard import expressions, named
+from tests.journeys.conftest import REQUEST
+from tests.journeys.door import Door, kill
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+
+PASSED_ON_S = 30.0
+"""Ray passes figures on every 10 s."""
+
+
+def priced(place: Path) -> Path:
+    """The sample's recording, as if its model had a price and a cache."""
+    lines = RECORDING.read_text(encoding="utf-8").splitlines()
+    told = [json.loads(line) for line in lines[1:]]
+    for line in told:
+        line["reply"]["usage"] |= {"cost_usd": 0.01, "cached_tokens": 500}
+    place.write_text("\n".join([lines[0], *map(json.dumps, told)]) + "\n", encoding="utf-8")
+    return place
+
+
+def eventually(look: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PASSED_ON_S
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
+def scraped(door: Door) -> str:
+    """All nodes' pages."""
+    papers = json.loads((door.state / "cluster" / "address.json").read_text())
+    listed = Path(papers["session_dir"], "prom_metrics_service_discovery.json").read_text()
+    places = [place for group in json.loads(listed) for place in group["targets"]]
+    pages = [urllib.request.urlopen(f"http://{p}/metrics", timeout=10) for p in places]
+    return "\n".join(page.read().decode() for page in pages)
+
+
+class Figures:
+    """`manta metrics`, as a program reads it."""
+
+    def __init__(self, door: Door) -> None:
+        said = door.manta("metrics", "--json")
+        assert said.code == 0, said.err
+        self.lines = [line for line in said.lines if line["type"] == "metric"]
+
+    def of(self, name: str, **tags: str) -> float:
+        return sum(
+            line["value"]
+            for line in self.lines
+            if line["name"] == f"ray_manta_{name}" and tags.items() <= line["tags"].items()
+        )
+
+
+def test_a_run_with_a_death_in_it_fills_every_panel(door: Door, wordkit: Path) -> None:
+    replay = priced(door.place / "priced.jsonl")
+    run = door.start(
+        "run", REQUEST.read_text(encoding="utf-8"), "--repo", str(wordkit), "--replay", str(replay)
+    )  # fmt: skip
+    run.until(step="write_code", status="started")
+    kill(door.processes("ray::Coder")[0])
+    said = run.rest()
+    assert said.code == 0, said.err
+
+    def done() -> Figures | None:
+        found = Figures(door)
+        return found if found.of("runs_total", status="done") else None
+
+    figures = eventually(done)
+    exists = set(re.findall(r"^(ray_manta_\w+)\{", scraped(door), re.MULTILINE))
+    wanted = set().union(*map(named, expressions()))
+    assert wanted - exists == set()
+    assert figures.of("recoveries_total", what="worker") >= 1
+    assert figures.of("step_failures_total", outcome="retry") >= 1
+    assert figures.of("tasks_ended_total", outcome="merged") >= 3
+    for gate in ("red", "green", "review", "merge"):
+        assert figures.of("gate_verdicts_total", gate=gate, verdict="passed") >= 3
+    turns = figures.of("model_turns_total", model="recording:openai/mailbox")
+    assert turns >= 20
+    assert figures.of("model_cost_usd_total") == pytest.approx(
+        0.01 * figures.of("model_tokens_total", kind="cached") / 500
+    )
+    assert (
+        figures.of("command_seconds_count", level="local")
+        > figures.of("workspace_seconds_count")
+        > 5
+    )
+    assert figures.of("lease_wait_seconds_count", role="coder") >= 6
+    assert figures.of("recall_seconds_count", outcome="answered") >= 1
+    assert not re.search(said.of("watching")["run_id"], scraped(door))
