@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
 from ray.actor import exit_actor
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.architect import Architect
@@ -220,20 +221,39 @@ def end_residents(kind: str, *, but: str) -> None:
                 ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
 
 
+async def on_other_nodes(job: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
+    """Have an async function run once on every other node; what fails there is only logged."""
+    here = ray.get_runtime_context().get_node_id()
+    others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
+    run: Any = ray.remote(_to_its_end)
+    for node in others:
+        seat = NodeAffinitySchedulingStrategy(node, soft=False)
+        done = run.options(num_cpus=0, max_retries=0, scheduling_strategy=seat, name=job.__name__)
+        try:
+            await done.remote(job, arguments)
+        except RayError as error:
+            log.warning("%s was not done on node %s: %s", job.__name__, node, error)
+
+
+def _to_its_end(
+    job: Callable[..., Coroutine[Any, Any, None]], arguments: tuple[object, ...]
+) -> None:
+    asyncio.run(job(*arguments))
+
+
 def _shown_as(name: str, actor: type) -> type:
     """The class by the name that Ray's dashboard and `ps` show."""
     return type(name, (actor,), {"__doc__": actor.__doc__})
 
 
-def open_pools(run_id: RunId, setup: Setup, *, tasks: int, slots: int, meter: Meter) -> Pools:
-    """A run's pools of Ray actors, for so many tasks at once, `slots` of them in one process."""
-    one, workers = _Size(1, 1), _Size(-(-tasks // slots), slots)
-    return Pools(
-        architects=_pool(run_id, setup, Architect, ArchitectHandle, one, meter),
-        coders=_pool(run_id, setup, Coder, CoderHandle, workers, meter),
-        reviewers=_pool(run_id, setup, Reviewer, ReviewerHandle, workers, meter),
-        analysts=_pool(run_id, setup, SecurityAnalyst, SecurityHandle, workers, meter),
-    )
+@dataclass(frozen=True, slots=True)
+class Hiring:
+    """For whom players are made, with what, and where."""
+
+    run_id: RunId
+    setup: Setup
+    meter: Meter
+    seat: Seat = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,33 +264,38 @@ class _Size:
     slots: int
 
 
-def _pool(
-    run_id: RunId,
-    setup: Setup,
-    player: type[Player],
-    handle: type[P],
-    size: _Size,
-    meter: Meter,
-) -> Pool[P]:
+def open_pools(hiring: Hiring, *, tasks: int, slots: int) -> Pools:
+    """A run's pools of Ray actors, for so many tasks at once, `slots` of them in one process."""
+    one, workers = _Size(1, 1), _Size(-(-tasks // slots), slots)
+    return Pools(
+        architects=_pool(hiring, Architect, ArchitectHandle, one),
+        coders=_pool(hiring, Coder, CoderHandle, workers),
+        reviewers=_pool(hiring, Reviewer, ReviewerHandle, workers),
+        analysts=_pool(hiring, SecurityAnalyst, SecurityHandle, workers),
+    )
+
+
+def _pool(hiring: Hiring, player: type[Player], handle: type[P], size: _Size) -> Pool[P]:
     async def make(number: int) -> P:
         name = f"{player.role}-{number}"
+        full_name = f"{name}:{hiring.run_id}"
         actor = (
             ray.remote(player)
             .options(
-                name=f"{name}:{run_id}",
+                name=full_name,
                 namespace=NAMESPACE,
                 get_if_exists=False,
                 max_restarts=0,
                 max_task_retries=0,
-                num_cpus=CPUS["player"] * size.slots,
+                **hiring.seat.options(CPUS["player"] * size.slots),
             )
-            .remote(name, setup)
+            .remote(name, hiring.setup)
         )
-        made = handle(actor, f"{name}:{run_id}")
-        await made.ready()
+        made = handle(actor, full_name)
+        await seated(made.ready(), name, hiring.seat)
         return made
 
     async def end(worker: P) -> None:
         ray.kill(worker.actor, no_restart=True)
 
-    return Pool(make, end, limit=size.limit, slots=size.slots, meter=meter, role=player.role)
+    return Pool(make, end, limit=size.limit, slots=size.slots, meter=hiring.meter, role=player.role)

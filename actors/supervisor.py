@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,15 @@ class Stage:
     """What becomes of the sandboxes while the run waits for a person."""
     house: str = ""
     """Whose sandboxes these are: the store's name, as `labels_of` takes it."""
+    elsewhere: Callable[[Suspended], Awaitable[None]] | None = None
+    """Puts the run's sandboxes on other machines to rest, where there are any."""
     witness: Witness = nobody
+
+    async def rest(self, run_id: RunId, policy: Suspended) -> None:
+        """Put the run's sandboxes to rest, wherever they are."""
+        await rest(self.sandboxes, labels_of(run_id, self.house), policy)
+        if self.elsewhere:
+            await self.elsewhere(policy)
 
     async def close(self) -> None:
         await self.pools.close()
@@ -143,10 +151,9 @@ class Supervisor:
                     title = request.text.splitlines()[0][:TITLE]
                     outcome = await engine.start(workflow, request, run_id=self.run_id, title=title)
             if outcome.status.ended:
-                await stage.sandboxes.sweep(labels_of(self.run_id, stage.house))
+                await stage.rest(self.run_id, "discard")
             elif outcome.status is RunStatus.SUSPENDED:
-                ours = labels_of(self.run_id, stage.house)
-                await rest(stage.sandboxes, ours, stage.suspended)
+                await stage.rest(self.run_id, stage.suspended)
             return outcome
         finally:
             self._journal = None

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from actors.handles import GatewayHandle, JournalHandle, ResidentHandle
 from actors.journal.opening import open_journal
 from actors.models.gateway import Role
-from actors.sandbox.protocol import Level
 from actors.spawn import ANYWHERE, ResidentSpec, seated, start_resident, start_supervisor
 from cluster import keys
 from cluster.brain import Brain, ToolServers
@@ -21,7 +20,7 @@ from cluster.placing import door_seat, state_seat, workers_seat
 from cluster.servers import told_to_servers
 from cluster.settings import Settings
 from cluster.tooling import Tooling
-from cluster.worker import WorkerSetup
+from cluster.worker import REMOTE, WorkerSetup
 from orchestration.ids import RunId, StepKey, new_run_id
 from orchestration.messages import FeatureRequest
 from orchestration.stories import request_of
@@ -30,8 +29,6 @@ from orchestration.workflow.journal import Journal
 
 ROLES: tuple[Role, ...] = ("architect", "coder", "reviewer", "security", "linter")
 DOOR = "cluster.residents"
-REMOTE: tuple[Level, ...] = ("e2b", "daytona")
-"""Levels whose provider wants a key."""
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The composition root of a worker process: a picklable `WorkerSetup`, opened once in `ready()`."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from actors.handles import GatewayHandle
@@ -8,10 +9,11 @@ from actors.hands import Hands
 from actors.memory_handle import MemoryHandle
 from actors.meter import Meter
 from actors.models.spread import SpreadGateway
+from actors.sandbox.keeping import labels_of, rest
 from actors.sandbox.metered import MeteredProvider
 from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Level, SandboxProvider, Suspended
-from actors.spawn import ANYWHERE, Seat, open_pools
+from actors.spawn import ANYWHERE, Hiring, Seat, on_other_nodes, open_pools
 from actors.supervisor import Stage
 from cluster import keys as kept_keys
 from cluster.finding import find, find_journal, state_here
@@ -23,6 +25,9 @@ from orchestration.clock import SystemClock
 from orchestration.ids import RunId
 from orchestration.messages import Preparation
 from orchestration.workflow.journal import Journal
+
+REMOTE: tuple[Level, ...] = ("e2b", "daytona")
+"""Levels whose sandboxes are on no machine of the cluster; their provider wants a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +84,16 @@ class WorkerSetup:
     async def stage(self, run_id: RunId) -> Stage:
         """What a supervisor plays on."""
         meter = self.meter()
+        hiring = Hiring(run_id, self, meter, self.seat)
         return Stage(
             journal=await self.journal(),
-            pools=open_pools(run_id, self, tasks=self.tasks, slots=self.slots, meter=meter),
+            pools=open_pools(hiring, tasks=self.tasks, slots=self.slots),
             memory=self.remembering(meter),
             sandboxes=await self.provider(meter),
             witness=counting(meter, then=meter.close),
             suspended=self.suspended,
             house=self.house,
+            elsewhere=None if self.level in REMOTE else partial(_elsewhere, self, run_id),
             repositories=state_here(self.state_dir) / "repositories",
             clock=SystemClock(),
         )
@@ -114,3 +121,17 @@ class WorkerSetup:
             needs=self.needs,
         )
         return MeteredProvider(opened, meter)
+
+
+async def _elsewhere(setup: WorkerSetup, run_id: RunId, policy: Suspended) -> None:
+    await on_other_nodes(rest_sandboxes, setup, run_id, policy)
+
+
+async def rest_sandboxes(setup: WorkerSetup, run_id: RunId, policy: Suspended) -> None:
+    """Put the run's sandboxes on this node to rest."""
+    if (state_here(setup.state_dir) / "sandboxes").exists():
+        provider = await setup.provider(RayMeter())
+        try:
+            await rest(provider, labels_of(run_id, setup.house), policy)
+        finally:
+            await provider.close()
