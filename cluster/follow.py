@@ -5,7 +5,8 @@ import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from actors.git import source
+from actors.git.notes import annotate
+from actors.git.source import deliver
 from orchestration.errors import InfrastructureError
 from orchestration.events import Event, EventSink, event_of
 from orchestration.ids import RunId
@@ -99,5 +100,5 @@ async def make_branch(
     delivery: Delivery, bundle: bytes, evidence: bytes, repository: Path, branch: str
 ) -> None:
     """The same of what is here already."""
-    await source.deliver(repository, bundle, branch, delivery.tree.commit)
-    await source.annotate(repository, delivery.tree.commit, evidence)
+    await deliver(repository, bundle, branch, delivery.tree.commit)
+    await annotate(repository, delivery.tree.commit, evidence)

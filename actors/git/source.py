@@ -30,8 +30,6 @@ _PERSONAL = re.compile(
 _BRANCH = re.compile(r"(?!HEAD$|.*\.lock(/|$))[A-Za-z0-9_+][A-Za-z0-9_+-]*([./][A-Za-z0-9_+-]+)*")
 """Names of branches that need no asking whether they are legal; git knows more."""
 _ZERO = "0" * 40
-NOTES = "manta"
-"""Where notes are kept: `git log --notes=manta` shows them, `refs/notes/manta` carries them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +117,6 @@ async def deliver(path: Path, bundle: bytes, branch: str, commit: str) -> None:
         raise GitError(f"cannot make branch {branch}: {made.err}", "choose another branch name")
 
 
-async def annotate(path: Path, commit: str, text: bytes) -> None:
-    """Keep a text with a commit of the user's repository, as a git note. Nothing else changes."""
-    git = await _open(path)
-    blob = (await git("hash-object", "-w", "--stdin", stdin=text)).text
-    await git("notes", f"--ref={NOTES}", "add", "--force", "-C", oid(blob), oid(commit))
-
-
-async def annotation(path_or_url: str, commit: str) -> bytes:
-    """The text that `annotate` kept with a commit; empty where there is none."""
-    async with opened(path_or_url) as git:
-        return await _note(git, commit)
-
-
-async def _note(git: Git, commit: str) -> bytes:
-    return (await git("notes", f"--ref={NOTES}", "show", oid(commit), ok=(0, 1, 128))).out
-
-
 async def _refuse_other(git: Git, ref: str, commit: str) -> bool:
     """Whether the ref is there already with this commit."""
     there = (await git("rev-parse", "--verify", "--quiet", ref, ok=(0, 1))).text
@@ -190,11 +171,12 @@ async def _read(git: Git, ref: str, name: str, local_path: Path | None) -> Sourc
 
 async def _resolve(git: Git, ref: str) -> CommitId:
     wanted = f"{ref}^{{commit}}"
-    answer = await git(
-        "rev-parse", "--verify", "--quiet", "--end-of-options", wanted, ok=(0, 1, 128)
-    )
-    if not answer.code:
-        return CommitId(oid(answer.text))
+    # A clone has most branches only as its origin's, and `git switch` finds them there, too.
+    for name in (wanted, f"refs/remotes/origin/{wanted}"):
+        verified = ("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+        answer = await git(*verified, ok=(0, 1, 128))
+        if not answer.code:
+            return CommitId(oid(answer.text))
     listing = await git("for-each-ref", "--count=10", "--format=%(refname:short)", "refs/heads")
     known = listing.text.split()
     if not known:
@@ -233,7 +215,7 @@ def personal() -> dict[str, str]:
 @asynccontextmanager
 async def opened(path_or_url: str) -> AsyncGenerator[Git]:
     """The person's repository, or a clone of a URL that is gone afterwards."""
-    if _URL.match(path_or_url):
+    if is_url(path_or_url):
         async with _clone(path_or_url) as git:
             yield git
     else:

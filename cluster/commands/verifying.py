@@ -12,8 +12,9 @@ import click
 from pydantic import ValidationError
 
 from actors.evidence import Evidence
+from actors.git.notes import annotation
 from actors.git.repository import BareRepository
-from actors.git.source import annotation, open_source
+from actors.git.source import open_source
 from actors.run_repository import RunRepository
 from actors.sandbox.opening import open_provider
 from actors.tools.text import neutralise

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.git.source import annotate, annotation
+from actors.git.notes import annotate, annotation
 from tests.actors.proven import Proven, prove
 
 pytestmark = pytest.mark.slow

@@ -26,6 +26,13 @@ class Checkout:
         path.mkdir(parents=True, exist_ok=True)
         self.git("init", "-q", "-b", "main", "--template=")
 
+    @classmethod
+    def at(cls, path: Path) -> "Checkout":
+        """One that is there already."""
+        made = cls.__new__(cls)
+        made.path = path
+        return made
+
     def git(self, *args: str, stdin: bytes = b"") -> str:
         return self.raw(*args, stdin=stdin).decode(errors="replace").strip()
 
@@ -81,3 +88,11 @@ class Checkout:
         ):
             self.git("config", key, str(script))
         (self.path / ".gitattributes").write_text("* filter=evil diff=evil merge=evil\n")
+
+
+def everything_in(path: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not file.is_symlink()
+    }

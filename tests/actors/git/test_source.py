@@ -4,17 +4,9 @@ from pathlib import Path
 import pytest
 
 from actors.git.repository import BareRepository
-from actors.git.source import annotate, annotation, deliver, open_source
+from actors.git.source import deliver, open_source
 from orchestration.errors import ConflictError, GitError, UsageError
-from tests.actors.git.checkout import Checkout
-
-
-def everything_in(path: Path) -> dict[str, bytes]:
-    return {
-        str(file.relative_to(path)): file.read_bytes()
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and not file.is_symlink()
-    }
+from tests.actors.git.checkout import Checkout, everything_in
 
 
 async def test_a_checkout_becomes_a_source(checkout: Checkout, bare: BareRepository):
@@ -32,6 +24,15 @@ async def test_a_subdirectory_a_bare_repository_and_a_branch_will_do(checkout: C
     assert (await open_source(str(checkout.path / "src"))).commit == checkout.head
     source = await open_source(str(checkout.path.parent / "bare.git"), "old")
     assert (source.name, source.commit, source.ref_name) == ("bare", first, "old")
+
+
+async def test_a_clone_has_the_branches_of_its_origin(checkout: Checkout, tmp_path: Path):
+    checkout.git("branch", "feat/old")
+    first = checkout.head
+    checkout.commit({"b": "b"})
+    checkout.git("clone", "-q", ".", str(tmp_path / "clone"))
+    source = await open_source(str(tmp_path / "clone"), "feat/old")
+    assert (source.commit, source.ref_name) == (first, "feat/old")
 
 
 async def test_a_url_is_cloned_and_leaves_no_local_path(checkout: Checkout):
@@ -159,25 +160,6 @@ async def test_nothing_the_users_configuration_names_is_run(
     assert (await open_source(str(checkout.path))).is_dirty
     await deliver(checkout.path, bundle, "manta/it", commit)
     assert not canary.exists()
-
-
-async def test_a_note_is_kept_with_a_commit_and_nothing_of_the_repository_runs(
-    checkout: Checkout, tmp_path: Path
-):
-    canary = tmp_path / "canary"
-    checkout.plant_canaries(canary)
-    kept = {k: v for k, v in everything_in(checkout.path).items() if not k.startswith(".git/")}
-    text = b'{"a": 1}\n\n\n  trailing \n'
-    for body in (b"older", text):
-        await annotate(checkout.path, checkout.head, body)
-    assert await annotation(str(checkout.path), checkout.head) == text
-    assert not canary.exists()
-    now = {k: v for k, v in everything_in(checkout.path).items() if not k.startswith(".git/")}
-    assert now == kept
-    first = checkout.head
-    checkout.git("config", "core.hooksPath", "/dev/null")
-    assert await annotation(str(checkout.path), "0" * 40) == b""
-    assert first == checkout.head
 
 
 async def test_a_bundle_file_is_a_source(checkout: Checkout, bare: BareRepository):
