@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cluster.desk.wire import Cancelled, RunDetail
 from cluster.options import say, tell
 from cluster.progress import is_screen, open_sink
 from orchestration.errors import LimitError, NotFoundError
+from orchestration.events import Event, EventSink
 from orchestration.ids import CommitId, RunId
 from orchestration.messages import FeatureRequest, Plan, TreeRef
 
@@ -55,14 +57,21 @@ async def watch_to_end(
         # A tree shows the run as a whole; lines go on after those that were told.
         begin = 0 if is_tree else after
         with open_sink(request, as_json=as_json, plan=plan) as sink:
-            async with aclosing(desk.events(run_id, after=begin)) as events:
-                async for event in events:
-                    await sink.emit(event)
+            await _told(desk.events(run_id, after=begin), sink)
         detail = await desk.run(run_id)
+        if detail.run.status in {"running", "pending"}:  # somebody had it go on just now
+            after = detail.run.seq
+            continue
         asked = asks and not as_json and detail.run.status == "suspended" and person.is_there()
         if not asked or not await ask_person(desk, run_id, person.Person()):
             return await conclude(desk, detail, as_json=as_json, home=home)
         after = (await desk.run(run_id)).run.seq
+
+
+async def _told(events: AsyncGenerator[Event], sink: EventSink) -> None:
+    async with aclosing(events):
+        async for event in events:
+            await sink.emit(event)
 
 
 async def conclude(

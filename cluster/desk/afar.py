@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 from actors.evidence import Evidence
 from actors.git.source import Source, open_source
 from cluster.desk import wire
-from cluster.desk.calling import SLOW, Caller, LostError
+from cluster.desk.calling import SLOW, Caller
 from cluster.desk.deciding import Verdict
 from cluster.desk.delivering import brought_home
-from cluster.desk.listening import Rest, told
+from cluster.desk.listening import Listener
 from cluster.desk.protocol import Submitted
 from cluster.desk.wishing import Wishes
 from cluster.handing import Handover
@@ -89,33 +89,16 @@ class AfarDesk:
             after = page.after
 
     async def _following(self, run_id: RunId, after: int) -> AsyncGenerator[Event]:
-        loop = asyncio.get_running_loop()
-        pause, heard, is_known = self._pause_s, loop.time(), False
-        while True:
-            try:
-                async with aclosing(self._connection(run_id, after)) as connection:
-                    async for said in connection:
-                        pause, heard, is_known = self._pause_s, loop.time(), True
-                        if isinstance(said, Rest):
-                            return
-                        if said.seq > after:
-                            after = said.seq
-                            yield said.event(run_id)
-            except LostError:
-                if not is_known or loop.time() - heard > self._patience_s:
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
-
-    async def _connection(self, run_id: RunId, after: int) -> AsyncGenerator[wire.EventItem | Rest]:
-        """What one connection tells, up to where it was cut."""
-        path, params = f"runs/{run_id}/events/stream", {"after": after}
-        async with (
-            aclosing(self._caller.stream(path, params=params)) as pieces,
-            aclosing(told(pieces)) as messages,
-        ):
-            async for said in messages:
-                yield said
+        listener = Listener(self._caller, run_id, after, self._patience_s)
+        pause = self._pause_s
+        while not listener.rests:
+            before = listener.after
+            async with aclosing(listener.listen()) as happened:
+                async for event in happened:
+                    yield event
+            if not listener.rests:
+                pause = self._pause_s if listener.after > before else pause * 2
+                await asyncio.sleep(min(pause, LONGEST_PAUSE_S))
 
     async def plan(self, run_id: RunId) -> wire.PlanShown:
         return self._read(wire.PlanShown, await self._caller.ask("GET", f"runs/{run_id}/plan"))
@@ -160,7 +143,11 @@ class AfarDesk:
             "resume": resume,
         }
         if verdict.answer is Answer.APPROVE:
-            said |= {"plan": verdict.edited_plan(), "budget": verdict.budget}
+            plan = verdict.edited_plan()
+            said |= {
+                "plan": plan.model_dump(mode="json") if plan else None,
+                "budget": verdict.budget,
+            }
         path = f"runs/{run_id}/{verdict.answer.value}"
         return self._read(
             wire.Recorded, await self._caller.ask("POST", path, json=said, timeout=SLOW)

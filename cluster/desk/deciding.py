@@ -14,6 +14,12 @@ from orchestration.workflow.journal import Journal
 from orchestration.workflow.outcome import decide
 
 
+class TooLateError(ConflictError):
+    """Nothing is asked any more: somebody decided, or the run has ended."""
+
+    exit_code = UsageError.exit_code
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a person says, and to which question."""
@@ -135,14 +141,14 @@ async def _too_late(
     if before:
         last = before[-1]
         when = datetime.fromtimestamp(last.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        return ConflictError(
+        return TooLateError(
             f"{last.label!r} of run {run_id} was decided already: "
             f"{last.answer}, by {last.by} at {when}",
             "the first decision counts; see how the run goes on",
         )
     status = (await journal.info(run_id)).status
     if status.ended:
-        return ConflictError(
+        return TooLateError(
             f"run {run_id} has ended ({status}): it is too late to decide", "start a new run"
         )
     asked = f" {label!r}" if label else " anything"

@@ -89,9 +89,11 @@ class _Reader:
             self._at += 1
             mark, text = line[:1] or " ", line[1:]
             if mark == "-":
-                removed, olds = [*removed, text], olds - 1
+                removed.append(text)
+                olds -= 1
             elif mark == "+":
-                added, news = [*added, text], news - 1
+                added.append(text)
+                news -= 1
             elif mark == " ":
                 yield from _beside(old, removed, new, added)
                 old, new = old + len(removed), new + len(added)

@@ -1,13 +1,18 @@
-"""Reading a hall's server-sent events, whatever pieces they come in."""
+"""Following a run at a hall: its server-sent events, over as many connections as it takes."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from cluster.desk.calling import Caller, LostError
 from cluster.desk.troubles import error_of
 from cluster.desk.wire import EventItem, Trouble
 from orchestration.errors import InfrastructureError
+from orchestration.events import Event
+from orchestration.ids import RunId
 
 MOST = 4_000_000
 """Bytes of one message."""
@@ -16,6 +21,58 @@ MOST = 4_000_000
 @dataclass(frozen=True, slots=True)
 class Rest:
     """Nothing more comes for now: the run has ended, or nobody drives it."""
+
+
+class Listener:
+    """Follows one run, connection after connection: nothing is missed or told twice."""
+
+    def __init__(self, caller: Caller, run_id: RunId, after: int, patience_s: float) -> None:
+        """`patience_s`: for which a lost connection is taken up again."""
+        self._caller, self._run_id, self._patience_s = caller, run_id, patience_s
+        self._heard: float | None = None
+        """When the hall last said something, if it ever did."""
+        self.after = after
+        self.rests = False
+
+    async def listen(self) -> AsyncGenerator[Event]:
+        """What one connection brings, up to a rest or to where it was cut.
+
+        Raises:
+            LostError: the hall never answered, or has been away for too long.
+        """
+        connection = self._connection()
+        try:
+            async for said in connection:
+                if event := self._news(said):
+                    yield event
+        except LostError:
+            if self._heard is None or _now() - self._heard > self._patience_s:
+                raise
+        finally:
+            await connection.aclose()
+
+    def _news(self, said: EventItem | Rest) -> Event | None:
+        self._heard = _now()
+        if isinstance(said, Rest):
+            self.rests = True
+            return None
+        if said.seq <= self.after:
+            return None
+        self.after = said.seq
+        return said.event(self._run_id)
+
+    async def _connection(self) -> AsyncGenerator[EventItem | Rest]:
+        path, params = f"runs/{self._run_id}/events/stream", {"after": self.after}
+        async with (
+            aclosing(self._caller.stream(path, params=params)) as pieces,
+            aclosing(told(pieces)) as messages,
+        ):
+            async for said in messages:
+                yield said
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def told(pieces: AsyncIterable[bytes]) -> AsyncGenerator[EventItem | Rest]:

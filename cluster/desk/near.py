@@ -29,6 +29,7 @@ from cluster.desk.diffs import read_diff
 from cluster.desk.known import decisions, knowledge, questions
 from cluster.desk.protocol import Submitted
 from cluster.desk.store import SharedStore
+from cluster.desk.troubles import trouble_of
 from cluster.desk.views import Views
 from cluster.desk.wishing import Wishes, heeding
 from cluster.follow import delivered, events, past_events, refuse_abandoned
@@ -58,7 +59,8 @@ from orchestration.workflow.outcome import outcome_of
 class Driver(Protocol):
     """Drives runs: `cluster.app.House`, or whoever stands in for it."""
 
-    journal: Journal
+    @property
+    def journal(self) -> Journal: ...
 
     async def start(self, request: FeatureRequest) -> None: ...
 
@@ -282,7 +284,7 @@ class NearDesk:
         except RunOwnedError:
             return None
         except MantaError as error:
-            return wire.Trouble(what=error.what, fix=error.fix)
+            return trouble_of(error)
         return None
 
     async def resume(self, run_id: RunId, *, take_over: bool = False) -> None:

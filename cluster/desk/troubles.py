@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+from cluster.desk.deciding import TooLateError
 from cluster.desk.wire import Trouble
 from orchestration import errors
 from orchestration.errors import (
@@ -21,7 +22,7 @@ _STATUS: tuple[tuple[type[MantaError], int], ...] = (
     (InfrastructureError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """The first that fits; 500 for what is left."""
-_KNOWN: dict[str, type[MantaError]] = {
+_KNOWN: dict[str, type[MantaError]] = {TooLateError.__name__: TooLateError} | {
     name: kind
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, MantaError)

@@ -209,6 +209,12 @@ class EventItem(Form):
         return Event(run_id=run_id, kind=EventKind(self.kind), usage=self.usage, **told)
 
 
+class Standing(Form):
+    """How a run stands when its stream ends."""
+
+    status: Status
+
+
 class EventPage(Form):
     """Some events, in order."""
 

@@ -1,5 +1,6 @@
 """A hall over an in-memory journal, with a run whose every word is hostile, and a browser."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,16 +8,18 @@ from typing import Any
 
 import httpx
 
+from cluster.desk.deciding import Verdict
 from cluster.desk.near import Driver, NearDesk
 from cluster.desk.store import SharedStore
 from cluster.settings import Settings
 from cluster.web.access import Access
 from cluster.web.application import application
 from cluster.web.hall import Hall
-from orchestration.approval import ApprovalPolicy, Rule
+from orchestration.approval import Answer, ApprovalPolicy, Rule
 from orchestration.clock import ManualClock, SystemClock
 from orchestration.crew import Crew
 from orchestration.delivery import delivery
+from orchestration.errors import MantaError
 from orchestration.ids import BlobId, CommitId, RunId, TaskId
 from orchestration.messages import (
     Assigned,
@@ -40,6 +43,7 @@ from orchestration.workflow.journal import Journal
 from orchestration.workflow.outcome import RunOutcome
 from orchestration.workflow.retry import Retry
 from orchestration.workflow.step import StepContext
+from tests.actors.proven import prove
 
 RUN = RunId("run-1")
 TOKEN = "t" * 43
@@ -76,6 +80,7 @@ class HostileCrew(Crew):
         """What people wanted changed, as planners heard it."""
         self.change = DIFF
         self.base, self.code = BASE, CODE
+        self.delivered: Delivery | None = None
 
     async def recall(self, dossier: Dossier, ctx: StepContext, /) -> tuple[Recollection, ...]:
         return ()
@@ -134,6 +139,8 @@ class HostileCrew(Crew):
         return self.change
 
     async def deliver(self, dossier: Dossier, ctx: StepContext, /) -> Delivery:
+        if self.delivered:
+            return self.delivered
         nothing = BlobId("")
         return Delivery(
             run_id=RUN, branch="", tree=self.code, bundle=nothing, evidence=nothing, summary=EVIL
@@ -152,6 +159,8 @@ class Understudy:
             await self._stage.engine.start(self._stage.flow, request, run_id=request.run_id)
 
     async def resume(self, run_id: RunId, *, take_over: bool = False) -> None:
+        if self._stage.trouble:
+            raise self._stage.trouble
         self._stage.resumed.append(run_id)
         if self._stage.drives:
             await self._stage.engine.resume(self._stage.flow, run_id, take_over=take_over)
@@ -169,6 +178,8 @@ class Stage:
         self.access = Access(TOKEN, clock=self.clock)
         self.drives = False
         """Whether runs are played when the desk wants them driven; else `go_on` does it."""
+        self.trouble: MantaError | None = None
+        """What is in the way of driving."""
         self.resumed: list[RunId] = []
         self.started: list[FeatureRequest] = []
         self.desk = NearDesk(
@@ -205,6 +216,29 @@ class Stage:
 
     async def go_on(self, run_id: RunId = RUN) -> RunOutcome:
         return await self.engine.resume(self.flow, run_id)
+
+    async def deliver(self, place: Path) -> Path:
+        """Play a run to its end, with real commits. Returns a clone that knows their base."""
+        proven = await asyncio.to_thread(prove, place / "work")
+        checkout, journal = proven.checkout, self.journal
+        whole = await journal.put_blob(checkout.bundle("--all"))
+        tree = TreeRef(commit=proven.code, bundles=(whole,))
+        self.crew.base, self.crew.code = TreeRef(commit=proven.base, bundles=(whole,)), tree
+        self.crew.delivered = Delivery(
+            run_id=RUN,
+            branch=f"manta/{RUN}",
+            tree=tree,
+            bundle=await journal.put_blob(checkout.bundle(f"{proven.base}..manta/run")),
+            evidence=await journal.put_blob(proven.evidence.model_dump_json(indent=1).encode()),
+            summary=EVIL,
+        )
+        self.drives = True
+        await self.start()
+        for _ in range(2):
+            await self.desk.decide(RUN, Verdict(Answer.APPROVE, "Ada"))
+        home = place / "home"
+        checkout.git("clone", "--quiet", ".", str(home))
+        return home
 
     def client(self, **headers: str) -> httpx.AsyncClient:
         """A stranger's client."""

@@ -151,7 +151,7 @@ async def test_a_stream_of_a_run_that_has_ended_says_so(stage: Stage) -> None:
         await program.post(f"{API}/reject", json={})
         await stage.go_on()
         told = (await program.get(f"{API}/events/stream")).text
-    assert told.endswith('event: end\ndata: {"status": "failed"}\n\n')
+    assert told.endswith('event: end\ndata: {"status":"failed"}\n\n')
 
 
 async def test_a_stream_tells_what_happens_while_it_is_open(stage: Stage) -> None:
