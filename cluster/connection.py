@@ -16,13 +16,11 @@ import ray.exceptions
 from ray._private import ray_constants
 from ray._private import worker as ray_worker
 
-from cluster.papers import LOOPBACK_ONLY, ClusterAddress, authentication
+from cluster.papers import JOB_CONFIG, LOOPBACK_ONLY, ClusterAddress, authentication
 from orchestration.errors import InfrastructureError, UsageError
 
 NAMESPACE = "manta"
 PROBE_S = 3.0
-JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Where Ray tells the driver of a submitted job about its runtime environment."""
 
 
 def client_environment(address: ClusterAddress) -> dict[str, str]:

@@ -19,6 +19,8 @@ from orchestration.errors import InfrastructureError
 
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray's switch for a cluster on one machine, whatever its name says: all ports on 127.0.0.1."""
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Where Ray tells the driver of a submitted job what was written on it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,27 @@
 """Doors that begin a run and follow it: run, demo, fork."""
 
+import asyncio
+import os
+import signal
 import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
 import click
 
-from cluster.app import open_house
+from cluster.app import House, open_house
+from cluster.build import build_id
 from cluster.demo.sample import demo_order
 from cluster.desk.near import desk_in
 from cluster.handing import require_able
 from cluster.intake import Order, take_in
+from cluster.jobs.packing import other_sender
 from cluster.options import RUN_ID, asking, common, door, running, say, settings_from, tell
 from cluster.progress import busy
 from cluster.settings import Settings
 from cluster.watching import watch_to_end
 from orchestration.ids import StepKey, parse_run_id
+from orchestration.messages import FeatureRequest
 
 
 @click.command()
@@ -75,6 +81,8 @@ async def play(order: Order, settings: Settings, *, as_json: bool, asks: bool = 
     """Take an order in, start its run and follow it; `asks` the person at the terminal."""
     if settings.sandbox == "none":
         say("warning: --sandbox none is no sandbox: what agents run can do all that you can")
+    if sender := other_sender(os.environ):
+        say(f"note: submitted by Manta {sender}, and this is {build_id()}")
     async with AsyncExitStack() as stack:
         with busy("reading the repository", as_json=as_json) as now:
             request, source = await take_in(order, settings, say)
@@ -85,5 +93,19 @@ async def play(order: Order, settings: Settings, *, as_json: bool, asks: bool = 
             house = await stack.enter_async_context(open_house(settings))
             now("seating the team")
             await house.journal.put_blob(source.bundle)
-            await house.start(request)
+            await _start(house, request)
         return await watch_to_end(desk_in(house), request.run_id, as_json=as_json, asks=asks)
+
+
+async def _start(house: House, request: FeatureRequest) -> None:
+    """Start a run. A stop of this door (SIGTERM) is stored as a cancel, however early it comes."""
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
+    stops: set[asyncio.Task[None]] = set()
+
+    async def stop() -> None:
+        await begun.wait()
+        await house.journal.request_cancel(request.run_id, by="a stopped job")
+
+    loop.add_signal_handler(signal.SIGTERM, lambda: stops.add(loop.create_task(stop())))
+    await house.start(request)
+    begun.set()

@@ -14,8 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 from ray.util.state import list_nodes
 
-from cluster.build import build_id
-from cluster.jobs.packing import Parcel
+from cluster.jobs.packing import DIGEST, RUN, TITLE, Parcel
 from cluster.jobs.troubles import AlreadyThereError, in_our_words
 from cluster.papers import ClusterAddress
 from cluster.places import PLACE
@@ -27,9 +26,6 @@ from orchestration.errors import (
 )
 from orchestration.ids import RunId
 
-RUN, DIGEST, TITLE, BUILD = "manta_run", "manta_digest", "manta_title", "manta_build"
-"""What we write on a job."""
-TITLE_LENGTH = 80
 ANSWERED = frozenset({0, 1, 3, 4})
 """Exit codes of a run that ended, or waits: it would end so again."""
 NOT_FOUND = 127
@@ -147,12 +143,6 @@ class Office:
 
     async def _submit(self, job: str, parcel: Parcel, manta: str) -> bool:
         """False where somebody else submitted it at the same moment."""
-        told = {
-            RUN: parcel.run_id,
-            DIGEST: parcel.digest,
-            TITLE: parcel.text.splitlines()[0][:TITLE_LENGTH],
-            BUILD: build_id(),
-        }
 
         def submit() -> None:
             with tempfile.TemporaryDirectory(prefix="manta-job-") as folder:
@@ -161,7 +151,7 @@ class Office:
                 self._client.submit_job(
                     entrypoint=parcel.entrypoint(manta),
                     submission_id=job,
-                    metadata=told,
+                    metadata=parcel.label,
                     runtime_env={"working_dir": folder} if parcel.files else None,
                     entrypoint_resources={PLACE: 1} if self.places else None,
                 )

@@ -15,12 +15,17 @@ from hashlib import sha256
 
 from actors.git.identity import local_identity
 from actors.git.source import BUNDLE, Source, is_url, name_of, open_source
+from cluster.build import build_id
 from cluster.intake import Order, brain_of, check_text
+from cluster.papers import JOB_CONFIG
 from cluster.settings import ENV_NESTED, ENV_PREFIX, Settings
 from cluster.sources import Loaded
 from orchestration.errors import UsageError
 from orchestration.ids import RunId, new_run_id, parse_run_id
 
+RUN, DIGEST, TITLE, BUILD = "manta_run", "manta_digest", "manta_title", "manta_build"
+"""What is written on a job, for whoever lists them."""
+TITLE_LENGTH = 80
 RECORDING = "recording.jsonl"
 MAX_BYTES = 500_000_000
 """What Ray takes as a job's files."""
@@ -55,6 +60,12 @@ class Parcel:
     def digest(self) -> str:
         """Tells requests of one id apart."""
         return sha256(f"{self.repository}\n{self.text}".encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> dict[str, str]:
+        """What is written on the job."""
+        title = self.text.splitlines()[0][:TITLE_LENGTH]
+        return {RUN: self.run_id, DIGEST: self.digest, TITLE: title, BUILD: build_id()}
 
     def entrypoint(self, manta: str = "manta") -> str:
         """The job's command. `manta`: how the program is called on the cluster."""
@@ -96,6 +107,13 @@ async def pack(order: Order, loaded: Loaded, source: Source | None = None) -> Pa
     _refuse_what_must_not_be_seen(parcel)
     _refuse_too_much(parcel)
     return parcel
+
+
+def other_sender(environ: Mapping[str, str]) -> str:
+    """In a job: the build that submitted it, where that is another one than this; else ""."""
+    config = json.loads(environ.get(JOB_CONFIG) or "{}")
+    sender = str((config.get("metadata") or {}).get(BUILD, ""))
+    return sender if sender != build_id() else ""
 
 
 def said(loaded: Loaded) -> dict[str, str]:
