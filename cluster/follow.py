@@ -16,8 +16,9 @@ from orchestration.workflow.journal import Journal, RunInfo, RunStatus
 from orchestration.workflow.outcome import RunOutcome, outcome_of
 
 POLL_S = 1.0
-ABANDONED_S = 10.0
-"""Seconds after a lease's end from which on nobody is taken to drive the run."""
+ABANDONED_S = 60.0
+"""Seconds after a lease's end from which on nobody is taken to drive the run. With Ray's own health
+checks a lost node is noticed after 17 s; its supervisor then has to start on another one."""
 
 
 async def events(journal: Journal, run_id: RunId, *, after: int = 0) -> AsyncGenerator[Event]:
