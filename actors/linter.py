@@ -14,7 +14,7 @@ from actors.briefs import listed
 from actors.models.budget import RunBudgetError
 from actors.player import Player, Task
 from actors.sandbox.protocol import Sandbox
-from actors.tools.kits import coding_tools
+from actors.tools.kits import mending_tools
 from actors.tools.text import decode, one_line
 from orchestration.errors import LimitError, ModelError, RunFailedError
 from orchestration.ids import CommitId, StepGrant
@@ -76,7 +76,7 @@ async def lint(player: Player, sandbox: Sandbox, job: CodeJob, grant: StepGrant)
     text = f"# The linter's complaints\n\n{listed(found[:MOST])}"
     task = Task(PROMPT, text, Mended, "easy", "linter", AgentLimits(turns=TURNS))
     try:
-        await player.think(coding_tools, sandbox, task, job.brief, grant)
+        await player.think(mending_tools, sandbox, task, job.brief, grant)
     except RunBudgetError:
         raise
     except (RunFailedError, LimitError, ModelError) as error:

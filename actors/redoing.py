@@ -20,6 +20,7 @@ from actors.tools.toolset import FunctionToolset
 from orchestration.ids import StepGrant
 from orchestration.workflow.journal import Journal, NewRecord, Record, RecordKind
 
+_STARTS = "background"
 CHANGING = ("write", "edit", "run")
 """Tools that change a workspace. A process in the background is gone with its machine."""
 _SHOWN = 120
@@ -52,7 +53,7 @@ async def redo(journal: Journal, grant: StepGrant, sandbox: Sandbox, facts: str)
         return 0
     archive = Archive(journal, grant.run_id, grant.step_key)
     tools = FunctionToolset(FileTools(sandbox, archive), ShellTools(sandbox))
-    odd = [f"`{made.name}` of call {made.result.call}" for made in missing if made.name == "start"]
+    odd = [f"`{made.name}` of call {made.result.call}" for made in missing if made.name == _STARTS]
     for made in (made for made in missing if made.changes):
         again = await tools.call(made.name, parse_object(made.arguments))
         if (again.ok, again.exit_code) != (made.result.ok, made.result.exit_code):

@@ -24,25 +24,25 @@ _AROUND = 2
 
 
 class _Read(Arguments):
-    path: str = Field(description="Relative to the workspace, or absolute in the sandbox.")
-    first_line: int = Field(default=1, ge=1, description="1-based.")
-    lines: int = Field(default=PAGE_LINES, ge=1, le=PAGE_LINES, description="How many at most.")
+    path: str
+    first_line: int = Field(default=1, ge=1)
+    lines: int = Field(default=PAGE_LINES, ge=1, le=PAGE_LINES)
 
 
 class _Write(Arguments):
     path: str
-    content: str = Field(description="The whole new content.")
+    content: str
 
 
 class _EditPart(Arguments):
-    old: str = Field(min_length=1, description="Exact text of the file, without line numbers.")
+    old: str = Field(min_length=1)
     new: str
-    every: bool = Field(default=False, description="Replace every occurrence, not just one.")
+    every: bool = Field(default=False, description="Replace all occurrences.")
 
 
 class _Edit(Arguments):
     path: str
-    edits: tuple[_EditPart, ...] = Field(min_length=1, description="Applied in order, all or none.")
+    edits: tuple[_EditPart, ...] = Field(min_length=1)
 
 
 class Earlier(Protocol):

@@ -17,8 +17,8 @@ class _GitStatus(Arguments):
 
 
 class _GitDiff(Arguments):
-    since: str = Field(default="HEAD", pattern=r"^\w[\w./~^-]*$", description="A commit.")
-    path: str = Field(default=".", description="Only below this file or folder.")
+    since: str = Field(default="HEAD", pattern=r"^\w[\w./~^-]*$")
+    path: str = "."
 
 
 class _GitLog(Arguments):

@@ -1,5 +1,7 @@
 """Which tools a role has."""
 
+from collections.abc import Set
+
 from actors.sandbox.protocol import Sandbox
 from actors.tools.archive import Archive
 from actors.tools.files import FileTools
@@ -12,13 +14,36 @@ from actors.tools.tool import Toolset
 from actors.tools.toolset import FunctionToolset
 from actors.tools.wrappers import FilteredToolset
 
-CHANGES = {"write", "edit"}
-RUNS = {"run", "start", "output", "stop"}
+CHANGES = frozenset({"write", "edit"})
+RUNS = frozenset({"run", "background"})
+LOOKS = frozenset({"read", "list_files", "glob", "grep", "recall"})
+"""What every role needs. What a role does not is left out: each turn pays for the whole list."""
 
 
 def coding_tools(sandbox: Sandbox, archive: Archive, recaller: Recaller) -> Toolset:
-    """Everything: a coder reads, writes and runs."""
-    return FunctionToolset(
+    """A coder reads, writes and runs."""
+    return _tools(
+        LOOKS | CHANGES | RUNS | {"git_status", "git_diff", "remember"}, sandbox, archive, recaller
+    )
+
+
+def judging_tools(sandbox: Sandbox, archive: Archive, recaller: Recaller) -> Toolset:
+    """A reviewer or analyst reads and runs, and changes nothing."""
+    return _tools(LOOKS | {"run", "git_diff"}, sandbox, archive, recaller)
+
+
+def reading_tools(sandbox: Sandbox, archive: Archive, recaller: Recaller) -> Toolset:
+    """An architect plans: it reads alone, where the others would `run` git."""
+    return _tools(LOOKS | {"git_log", "remember"}, sandbox, archive, recaller)
+
+
+def mending_tools(sandbox: Sandbox, archive: Archive, recaller: Recaller) -> Toolset:
+    """A linter mends lines that it is shown, and runs what complained of them."""
+    return _tools({"read", "edit", "grep", "recall", "run"}, sandbox, archive, recaller)
+
+
+def _tools(names: Set[str], sandbox: Sandbox, archive: Archive, recaller: Recaller) -> Toolset:
+    every = FunctionToolset(
         FileTools(sandbox, archive),
         SearchTools(sandbox),
         ShellTools(sandbox),
@@ -26,15 +51,4 @@ def coding_tools(sandbox: Sandbox, archive: Archive, recaller: Recaller) -> Tool
         RecallTools(archive, recaller),
         NoteTools(),
     )
-
-
-def judging_tools(sandbox: Sandbox, archive: Archive, recaller: Recaller) -> Toolset:
-    """Reading and running: a reviewer or analyst changes nothing."""
-    tools = coding_tools(sandbox, archive, recaller)
-    return FilteredToolset(tools, lambda name: name not in CHANGES)
-
-
-def reading_tools(sandbox: Sandbox, archive: Archive, recaller: Recaller) -> Toolset:
-    """Reading alone: an architect plans."""
-    tools = coding_tools(sandbox, archive, recaller)
-    return FilteredToolset(tools, lambda name: name not in CHANGES | RUNS)
+    return FilteredToolset(every, names.__contains__)

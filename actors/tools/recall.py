@@ -38,10 +38,10 @@ class Recaller(Protocol):
 
 
 class _Recall(Arguments):
-    call: str = Field(default="", description="An earlier answer, such as `12.1`, or turn: `12`.")
+    call: str = Field(default="", description="Such as `12.1`, or a whole turn: `12`.")
     first_line: int = Field(default=1, ge=1)
-    containing: str = Field(default="", description="Only lines with this text, with numbers.")
-    query: str = Field(default="", description="Words to search for.")
+    containing: str = ""
+    query: str = ""
 
 
 class RecallTools:

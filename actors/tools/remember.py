@@ -18,13 +18,9 @@ _Lines = tuple[Annotated[str, Field(max_length=300)], ...] | None
 class Notes(Arguments):
     """Each list that is given replaces the one before; what is not given stays."""
 
-    plan: _Lines = Field(
-        default=None, max_length=15, description="The steps ahead; mark the ones done."
-    )
-    decisions: _Lines = Field(default=None, max_length=15, description="What you settled, and why.")
-    problems: _Lines = Field(
-        default=None, max_length=15, description="What is still open or failing."
-    )
+    plan: _Lines = Field(default=None, max_length=15)
+    decisions: _Lines = Field(default=None, max_length=15)
+    problems: _Lines = Field(default=None, max_length=15)
 
     def updated(self, newer: "Notes") -> "Notes":
         """These notes with the lists that the newer ones give."""

@@ -7,12 +7,22 @@ from pydantic import BaseModel, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
 _SHOWN_VALUE = 120
+_NEEDLESS = frozenset({"title", "$defs", "minLength", "exclusiveMinimum"})
+_SILENT: tuple[tuple[str, object], ...] = (
+    ("additionalProperties", False),
+    ("default", None),
+    ("default", ""),
+    ("default", False),
+    ("default", []),
+)
+"""What goes without saying."""
 
 
 def parameters(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's JSON schema without titles and references, which some providers refuse."""
+    """The model's JSON schema without references, which some providers refuse, and without what
+    every call would pay for and no model needs: a violation is told anyway."""
     schema = model.model_json_schema()
-    return _plain(schema, schema.get("$defs", {}))
+    return _plain(_without(schema, "description"), schema.get("$defs", {}))
 
 
 def _plain(node: Any, definitions: dict[str, Any]) -> Any:
@@ -22,13 +32,21 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
         return node
     if "$ref" in node:
         node = {**definitions[node["$ref"].rpartition("/")[2]], **_without(node, "$ref")}
+    if node.get("default", 0) is None and "anyOf" in node:
+        node = _given_or_left_out(node)
     plain: dict[str, Any] = {}
     for key, value in node.items():
         if key == "properties":
             plain[key] = {name: _plain(field, definitions) for name, field in value.items()}
-        elif key not in {"title", "$defs"}:
+        elif key not in _NEEDLESS and (key, value) not in _SILENT:
             plain[key] = _plain(value, definitions)
     return plain
+
+
+def _given_or_left_out(node: dict[str, Any]) -> dict[str, Any]:
+    """Null is what leaving it out means."""
+    kinds = [kind for kind in node["anyOf"] if kind.get("type") != "null"]
+    return _without(_without(node, "anyOf"), "default") | kinds[0] if len(kinds) == 1 else node
 
 
 def _without(node: dict[str, Any], key: str) -> dict[str, Any]:

@@ -30,19 +30,19 @@ _LINE = 300
 
 class _ListFiles(Arguments):
     path: str = "."
-    depth: int = Field(default=1, ge=1, le=5, description="How many levels of folders.")
+    depth: int = Field(default=1, ge=1, le=5)
 
 
 class _Glob(Arguments):
-    pattern: str = Field(min_length=1, description="Such as `src/**/*.py` or `**/test_*.py`.")
+    pattern: str = Field(min_length=1, description="Such as `src/**/*.py`.")
 
 
 class _Grep(Arguments):
     pattern: str = Field(min_length=1, description="Perl regular expression.")
-    path: str = Field(default=".", description="File or folder to search.")
-    files: str = Field(default="", description="Only files whose name matches, such as `*.py`.")
+    path: str = "."
+    files: str = Field(default="", description="Only in files such as `*.py`.")
     ignore_case: bool = False
-    around: int = Field(default=0, ge=0, le=10, description="Lines shown around each match.")
+    around: int = Field(default=0, ge=0, le=10)
 
 
 class SearchTools:

@@ -1,5 +1,7 @@
 """Commands in the sandbox: to their end, or in the background."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from actors.sandbox.protocol import ExecResult, Process, Sandbox
@@ -11,30 +13,39 @@ _KEPT = 1_000_000
 """Bytes kept of each stream, head and tail. All of it goes to the journal."""
 _BACKGROUND = 8
 """Background processes at once."""
+_ONE_STREAM = "exec 2>&1; "
+"""Put before a command, so that things stand in the order they were printed."""
+_IN_FULL = f'{_ONE_STREAM}trap "$1" EXIT; shift; '
+_PIPES = """
+_ended=($? "${PIPESTATUS[@]}")
+if [[ $_ended == 0 && $BASH_COMMAND != exit* ]]; then
+  _worst=0
+  for _one in "${_ended[@]}"; do [[ $_one == 0 || $_one == 141 ]] || _worst=$_one; done
+  if [[ $_worst != 0 ]]; then
+    echo "[a command in the pipe ended with exit code $_worst, the last one with 0]"
+    exit "$_worst"
+  fi
+fi"""
+"""Run when a command is over: `pytest | tail` fails where pytest does. 141 is the end of a program
+whose reader, such as `head`, had seen enough."""
 
 
 class _Run(Arguments):
-    command: str = Field(min_length=1, description="Run by bash in the workspace.")
-    timeout_s: float = Field(default=120.0, gt=0, le=1800)
-    folder: str = Field(default=".", description="Where to run it, relative to the workspace.")
-
-
-class _Start(Arguments):
     command: str = Field(min_length=1)
+    timeout_s: float = Field(default=120.0, gt=0, le=1800)
     folder: str = "."
 
 
-class _Output(Arguments):
-    process: str = Field(description="The name that `start` gave.")
-    wait_s: float = Field(default=1.0, ge=0, le=60, description="How long to wait for output.")
-
-
-class _Stop(Arguments):
-    process: str
+class _Background(Arguments):
+    action: Literal["start", "output", "stop"]
+    command: str = Field(default="", description="To start.")
+    process: str = Field(default="", description="The name that start gave.")
+    wait_s: float = Field(default=1.0, ge=0, le=60, description="For output.")
+    folder: str = "."
 
 
 class ShellTools:
-    """`run`, and `start`, `output`, `stop` for what keeps running. `close` ends all of these."""
+    """`run`, and `background` for what keeps running. `close` ends all of that."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -44,7 +55,7 @@ class ShellTools:
     @tool
     async def run(self, arguments: _Run) -> ToolResult:
         result = await self._sandbox.exec(
-            _one_stream(arguments.command),
+            ["bash", "-c", _IN_FULL + arguments.command, "bash", _PIPES],
             timeout_s=arguments.timeout_s,
             cwd=arguments.folder,
             max_output=_KEPT,
@@ -52,19 +63,37 @@ class ShellTools:
         return told(result, arguments.timeout_s)
 
     @tool
-    async def start(self, arguments: _Start) -> ToolResult:
+    async def background(self, arguments: _Background) -> ToolResult:
+        match arguments.action:
+            case "start":
+                return await self._start(arguments)
+            case "output":
+                return await self._output(arguments)
+            case "stop":
+                process = self._named(arguments.process)
+                await process.kill()
+                del self._processes[arguments.process]
+                return ToolResult(f"{arguments.process} and all its children are stopped.")
+
+    async def close(self) -> None:
+        processes, self._processes = list(self._processes.values()), {}
+        for process in processes:
+            await process.kill()
+
+    async def _start(self, arguments: _Background) -> ToolResult:
+        if not arguments.command:
+            raise ToolError("Give the `command` to start.")
         if len(self._processes) >= _BACKGROUND:
             names = ", ".join(self._processes)
             raise ToolError(f"{_BACKGROUND} processes run already ({names}). Stop one first.")
-        command = _one_stream(arguments.command)
+        command = ["bash", "-c", _ONE_STREAM + arguments.command]
         process = await self._sandbox.spawn(command, cwd=arguments.folder)
         self._started += 1
         name = f"process-{self._started}"
         self._processes[name] = process
-        return ToolResult(f"Started {name}. See what it prints with `output`.")
+        return ToolResult(f"Started {name}. See what it prints with action output.")
 
-    @tool
-    async def output(self, arguments: _Output) -> ToolResult:
+    async def _output(self, arguments: _Background) -> ToolResult:
         process = self._named(arguments.process)
         text = decode(await process.read(timeout_s=arguments.wait_s))
         ended = await process.wait(timeout_s=0.0)
@@ -76,28 +105,11 @@ class ShellTools:
         state = f"[{arguments.process} has ended: {_ending(ended, None)}]"
         return ToolResult(f"{text}\n{state}".lstrip(), exit_code=ended.exit_code, ok=ended.ok)
 
-    @tool
-    async def stop(self, arguments: _Stop) -> ToolResult:
-        process = self._named(arguments.process)
-        await process.kill()
-        del self._processes[arguments.process]
-        return ToolResult(f"{arguments.process} and all its children are stopped.")
-
-    async def close(self) -> None:
-        processes, self._processes = list(self._processes.values()), {}
-        for process in processes:
-            await process.kill()
-
     def _named(self, name: str) -> Process:
         if name not in self._processes:
             known = ", ".join(self._processes) or "none"
             raise ToolError(f"No process {one_line(name, 80)!r} runs. Running: {known}.")
         return self._processes[name]
-
-
-def _one_stream(command: str) -> list[str]:
-    """The command with stderr in stdout, so that things stand in the order they were printed."""
-    return ["bash", "-c", 'exec 2>&1; eval "$1"', "bash", command]
 
 
 def told(result: ExecResult, timeout_s: float) -> ToolResult:

@@ -126,13 +126,13 @@ async def test_the_agent_hears_what_went_otherwise_and_what_is_gone(scene: Scene
     old = await scene.workspace()
     await old.write_file("only-here", b"")
     look = ToolCall("1", "run", '{"command": "ls only-here"}')
-    serve = ToolCall("2", "start", '{"command": "sleep 60"}')
+    serve = ToolCall("2", "background", '{"action": "start", "command": "sleep 60"}')
     await scene.work(old, look, serve)
     assert await scene.redo(await scene.workspace()) == 1
     (notice,) = await scene.notices()
     assert "`run` of call 1.1" in notice
     assert "only-here" in notice
-    assert "`start` of call 1.2" in notice
+    assert "`background` of call 1.2" in notice
 
 
 async def test_calls_that_failed_or_only_looked_are_left_out(scene: Scene) -> None:

@@ -30,7 +30,7 @@ def test_parameters_have_no_references_and_no_titles():
     assert part["old"] == {"type": "string", "description": "what it was"}
     assert part["title"] == {"type": "string", "default": "none"}
     assert schema["required"] == ["path"]
-    assert schema["additionalProperties"] is False
+    assert "additionalProperties" not in schema
 
 
 def test_a_violation_names_the_field_and_the_offending_value():

@@ -34,6 +34,56 @@ async def test_a_signal_is_named(tools: FunctionToolset):
     assert "signal 9" in result.text
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("(exit 5) | tail -1", 5),
+        ("(exit 3) | (exit 4) | cat", 4),
+        ("# tests\nfalse | cat", 1),
+        ("set -eu; false | cat", 1),
+    ],
+)
+async def test_a_failure_in_a_pipe_is_no_success(tools: FunctionToolset, command: str, code: int):
+    result = await tools.call("run", {"command": command})
+    assert (result.ok, result.exit_code) == (False, code)
+    assert f"a command in the pipe ended with exit code {code}" in result.text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "yes | head -1",
+        "false | cat; true",
+        "false | cat && true",
+        "false | true; exit 0",
+        "set -u; echo y | cat",
+        "cat <<END\ny\nEND",
+        "cat <<END | cat\ny\nEND",
+        "exec true",
+    ],
+)
+async def test_what_ended_well_stays_a_success(tools: FunctionToolset, command: str):
+    result = await tools.call("run", {"command": command})
+    assert (result.ok, result.exit_code) == (True, 0)
+    assert result.text in {"y", "(no output)"}
+
+
+async def test_lines_are_counted_as_the_model_wrote_them(tools: FunctionToolset):
+    assert "line 2:" in (await tools.call("run", {"command": "true\nnosuch"})).text
+    broken = await tools.call("run", {"command": "if then"})
+    assert not broken.ok
+    assert "line 1: syntax error" in broken.text
+
+
+async def test_a_command_sees_no_arguments_of_ours(tools: FunctionToolset):
+    assert (await tools.call("run", {"command": "echo $# $*"})).text == "0"
+
+
+async def test_starting_nothing_is_told(tools: FunctionToolset):
+    result = await tools.call("background", {"action": "start"})
+    assert (result.ok, result.text) == (False, "Give the `command` to start.")
+
+
 async def test_a_command_runs_where_it_is_told(tools: FunctionToolset, sandbox: Sandbox):
     await sandbox.write_file("deep/x.txt", b"here")
     result = await tools.call("run", {"command": "cat x.txt", "folder": "deep"})
@@ -41,24 +91,36 @@ async def test_a_command_runs_where_it_is_told(tools: FunctionToolset, sandbox: 
 
 
 async def test_a_background_process_is_started_watched_and_stopped(tools: FunctionToolset):
-    started = await tools.call("start", {"command": "echo up; echo warn >&2; exec sleep 60"})
+    started = await tools.call(
+        "background", {"action": "start", "command": "echo up; echo warn >&2; exec sleep 60"}
+    )
     assert started.text.startswith("Started process-1.")
     seen = ""
     while "warn" not in seen:
-        seen += (await tools.call("output", {"process": "process-1", "wait_s": 5})).text
+        seen += (
+            await tools.call(
+                "background", {"action": "output", "process": "process-1", "wait_s": 5}
+            )
+        ).text
     assert seen.index("up") < seen.index("warn")
-    stopped = await tools.call("stop", {"process": "process-1"})
+    stopped = await tools.call("background", {"action": "stop", "process": "process-1"})
     assert stopped.ok
-    gone = await tools.call("output", {"process": "process-1"})
+    gone = await tools.call("background", {"action": "output", "process": "process-1"})
     assert not gone.ok
     assert "Running: none" in gone.text
 
 
 async def test_the_end_of_a_background_process_comes_with_its_last_words(tools: FunctionToolset):
-    await tools.call("start", {"command": "seq 100000; echo last; exit 4"})
-    answers = [await tools.call("output", {"process": "process-1", "wait_s": 2})]
+    await tools.call("background", {"action": "start", "command": "seq 100000; echo last; exit 4"})
+    answers = [
+        await tools.call("background", {"action": "output", "process": "process-1", "wait_s": 2})
+    ]
     while "has ended" not in answers[-1].text:
-        answers.append(await tools.call("output", {"process": "process-1", "wait_s": 2}))
+        answers.append(
+            await tools.call(
+                "background", {"action": "output", "process": "process-1", "wait_s": 2}
+            )
+        )
     result = answers[-1]
     whole = "".join(answer.text for answer in answers)
     assert "100000\nlast\n[process-1 has ended" in whole
@@ -67,7 +129,7 @@ async def test_the_end_of_a_background_process_comes_with_its_last_words(tools: 
 
 async def test_closing_the_tools_ends_what_they_started(tools: FunctionToolset, sandbox: Sandbox):
     command = "echo $$ > pid; exec sleep 60"
-    await tools.call("start", {"command": command})
+    await tools.call("background", {"action": "start", "command": command})
     while not (await sandbox.exec("cat pid", timeout_s=5)).stdout.strip():
         pass
     await tools.close()
@@ -77,6 +139,9 @@ async def test_closing_the_tools_ends_what_they_started(tools: FunctionToolset, 
 
 async def test_only_so_many_processes_run_at_once(tools: FunctionToolset):
     for _ in range(8):
-        assert (await tools.call("start", {"command": "exec sleep 60"})).ok
-    assert "Stop one first" in (await tools.call("start", {"command": "true"})).text
+        assert (await tools.call("background", {"action": "start", "command": "exec sleep 60"})).ok
+    assert (
+        "Stop one first"
+        in (await tools.call("background", {"action": "start", "command": "true"})).text
+    )
     await tools.close()
