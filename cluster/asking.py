@@ -102,7 +102,7 @@ class _Question:
             fitting = [name for name in offered if typed and name.startswith(typed)]
             if len(fitting) == 1:
                 return fitting[0]
-            self._person.say(f"one letter of: {', '.join(offered)}")
+            self._person.say(f"Please say one of: {', '.join(offered)}.")
 
     async def _budget(self) -> Verdict | None:
         """A larger budget, or none for now."""

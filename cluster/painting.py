@@ -6,6 +6,7 @@ its size nobody knows where the old lines are now: the screen is cleared and pai
 
 import contextlib
 import os
+import shutil
 import sys
 import termios
 from collections.abc import Generator, Iterable, Sequence
@@ -27,12 +28,19 @@ class Painter:
         self._out = out
         self._console = Console(file=out, highlight=False, force_terminal=True)
         self._painted: list[str] = []
-        self._size = self._console.size
+        self._size = self._now()
+
+    def _now(self) -> os.terminal_size:
+        """The terminal's size at this moment, whatever the environment says."""
+        try:
+            return os.get_terminal_size(self._out.fileno())
+        except OSError:
+            return shutil.get_terminal_size()
 
     @property
     def room(self) -> tuple[int, int]:
         """Cells and lines that a picture may have."""
-        width, height = self._console.size
+        width, height = self._now()
         # The last column stays free: some terminals wrap there, and others forget its cell.
         return max(1, width - 1), max(1, height - 1)
 
@@ -43,7 +51,7 @@ class Painter:
 
     def paint(self, lines: Sequence[Text]) -> None:
         """A picture in the place of the last one. The same picture again costs nothing."""
-        size, rendered = self._console.size, self._rendered(lines)
+        size, rendered = self._now(), self._rendered(lines)
         if rendered == self._painted and size == self._size:
             return
         back = self._back() if size == self._size else _CLEAR
@@ -54,7 +62,7 @@ class Painter:
     def leave(self, lines: Sequence[Text]) -> None:
         """The last picture, which may be longer than the screen; what is written next follows."""
         text = "\n".join(f"{line}\x1b[K" for line in self._rendered(lines))
-        back = self._back() if self._console.size == self._size else _CLEAR
+        back = self._back() if self._now() == self._size else _CLEAR
         self._write(f"{_TOGETHER}{back}\x1b[J{text}\n{_SHOW}{_SHOWN}")
         self._painted = []
 

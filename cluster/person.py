@@ -11,6 +11,7 @@ import termios
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from rich.text import Text
 
@@ -28,25 +29,29 @@ def is_there() -> bool:
 
 
 class Person:
-    """Whoever sits at this terminal."""
+    """Whoever sits at a terminal: this one, unless another is named."""
+
+    def __init__(self, keys: TextIO | None = None, screen: TextIO | None = None) -> None:
+        self._keys, self._screen = keys or sys.stdin, screen or sys.stdout
 
     def say(self, line: Text | str = "") -> None:
         """One line."""
         text = Text(line) if isinstance(line, str) else line
-        sys.stdout.write(in_colour([text]) + "\n")
-        sys.stdout.flush()
+        self._write(in_colour([text], self._screen) + "\n")
 
     async def read(self, lines: list[Text]) -> None:
         """Show a text: a page at a time where it is longer than the screen."""
-        text = in_colour(lines) + "\n"
+        text = in_colour(lines, self._screen) + "\n"
         pager = shlex.split(os.environ.get("PAGER", "")) or ["less"]
         if not shutil.which(pager[0]):
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            self._write(text)
             return
         with _left_to_children():
             process = await asyncio.create_subprocess_exec(
-                *pager, stdin=asyncio.subprocess.PIPE, env={"LESS": LESS, **os.environ}
+                *pager,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=self._screen,
+                env={"LESS": LESS, **os.environ},
             )
             await process.communicate(text.encode())
 
@@ -56,9 +61,8 @@ class Person:
         Raises:
             EOFError: the person closed the input.
         """
-        sys.stdout.write(prompt)
-        sys.stdout.flush()
-        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+        termios.tcflush(self._keys, termios.TCIFLUSH)
+        self._write(prompt)
         return await self.line()
 
     async def line(self) -> str:
@@ -69,7 +73,7 @@ class Person:
         """
         loop = asyncio.get_running_loop()
         typed: asyncio.Future[bytes] = loop.create_future()
-        handle = sys.stdin.fileno()
+        handle = self._keys.fileno()
         loop.add_reader(handle, lambda: typed.done() or typed.set_result(os.read(handle, 65_536)))
         try:
             data = await typed
@@ -90,11 +94,18 @@ class Person:
             file = Path(place) / f"edit{suffix}"
             file.write_text(text, encoding="utf-8")
             with _left_to_children():
-                process = await asyncio.create_subprocess_exec(*command, str(file))
+                process = await asyncio.create_subprocess_exec(
+                    *command, str(file), stdin=self._keys, stdout=self._screen
+                )
                 code = await process.wait()
             if code:
                 raise UsageError(f"{command[0]} ended with exit code {code}; nothing is changed")
             return file.read_text("utf-8", errors="replace")
+
+    def _write(self, text: str) -> None:
+        encoding = self._screen.encoding or "utf-8"
+        self._screen.write(text.encode(encoding, "replace").decode(encoding))
+        self._screen.flush()
 
 
 def _editor() -> list[str]:

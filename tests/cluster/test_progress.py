@@ -1,14 +1,19 @@
 import io
 import json
 
+import pytest
+from rich.text import Text
+
 from cluster.brain import Brain
 from cluster.figures import duration
+from cluster.painting import Painter
 from cluster.progress import line_of, open_sink
 from cluster.tree import PLAIN, RECORDED, Glyphs, Scene, draw
 from cluster.view import RunView, fold
 from orchestration.events import Event, EventKind
 from orchestration.ids import CommitId, RunId, TaskId
 from orchestration.messages import CodeTask, FeatureRequest, Plan, TreeRef, Usage
+from tests.cluster.terminal import Pty, Screen
 
 RUN = RunId("add-greeting-1a2b3c")
 PAID = Usage(calls=1, input_tokens=900, output_tokens=100, cost_usd=0.25)
@@ -269,3 +274,44 @@ def test_what_tools_did_is_not_told_in_lines() -> None:
 
 def test_durations_are_short() -> None:
     assert [duration(s) for s in (0, 59.9, 125, 3720)] == ["0s", "59s", "2m05s", "1h02m"]
+
+
+def test_a_picture_is_whole_after_every_size_and_blinks_never() -> None:
+    pty = Pty(60, 12)
+    painter, screen, seen = Painter(pty.screen), Screen(60, 12), 0
+    for width, texts in ((60, ["one", "two"]), (60, ["one", "three", "x" * 59]), (30, ["one"])):
+        pty.resize(width, 12)
+        screen.width = width
+        painter.paint([Text(text) for text in texts])
+        screen.write(pty.hear()[seen:])
+        seen = len(pty.said)
+
+        assert screen.text.rstrip().split("\n") == texts
+    painter.leave([Text("the end")])
+    screen.write(pty.hear()[seen:])
+    pty.close()
+
+    assert screen.text.split() == ["the", "end"]
+    assert screen.blanked == 2  # once for the new size, once for the lines of the last picture
+
+
+def test_the_same_picture_is_painted_once() -> None:
+    pty = Pty()
+    painter = Painter(pty.screen)
+    painter.paint([Text("still")])
+    said = pty.hear()
+
+    painter.paint([Text("still")])
+
+    assert pty.hear() == said
+    pty.close()
+
+
+def test_colours_are_left_out_where_nobody_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    pty = Pty()
+
+    Painter(pty.screen).paint([Text("green", style="green")])
+
+    assert "\x1b[32m" not in pty.hear()
+    pty.close()
