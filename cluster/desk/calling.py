@@ -88,10 +88,15 @@ class Caller:
 
     def _nobody(self, error: httpx.TransportError) -> LostError:
         why = str(error) or type(error).__name__
-        if isinstance(_root(error), ssl.SSLError):
+        root = _root(error)
+        if isinstance(root, ssl.SSLCertVerificationError):
             return LostError(
                 f"the certificate of {self.hall} cannot be trusted: {why}",
                 "name the authority in SSL_CERT_FILE, or the host as its certificate does",
+            )
+        if isinstance(root, ssl.SSLError):
+            return LostError(
+                f"{self.hall} does not speak TLS: {why}", "check the address: http or https"
             )
         return LostError(
             f"no hall answers at {self.hall} ({why})",

@@ -123,7 +123,7 @@ class NearDesk:
             request = await self._brought_in(order, settings, notes, source)
         else:
             request, _ = await take_in(order, settings, notes.append, source=source)
-            await require_able(request.deliver, order.repository)
+            await require_able(settings, request.deliver, order.repository)
         async with self._house() as house:
             await house.journal.put_blob(source.bundle)
             await house.start(request)
@@ -141,7 +141,10 @@ class NearDesk:
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
             if isinstance(error, UsageError):
                 raise
-            raise UsageError(f"this repository is not taken in: {error.what}", error.fix) from error
+            raise UsageError(
+                f"this repository is not taken in: {error.what}",
+                error.fix or "make its bundle again with `git bundle create`",
+            ) from error
         return request.model_copy(update={"origin": ""})
 
     async def _is_there(self, run_id: RunId, order: Order, source: Source) -> bool:

@@ -52,7 +52,7 @@ async def heard(events: AsyncGenerator[Event]) -> list[Event]:
         return [event async for event in events]
 
 
-async def told(stage: Stage, run_id: RunId = RUN) -> list[Event]:
+async def told_by(stage: Stage, run_id: RunId = RUN) -> list[Event]:
     """All that happened, as the journal has it."""
     return list(filter(None, map(event_of, await stage.journal.read(run_id))))
 
@@ -139,7 +139,7 @@ class DeskContract:
         self, desk: Desk, stage: Stage
     ) -> None:
         await stage.start()
-        every = await told(stage)
+        every = await told_by(stage)
         assert await heard(desk.events(RUN)) == every
         assert await heard(desk.events(RUN, follow=False)) == every
         assert await heard(desk.events(RUN, after=every[2].seq)) == every[3:]
@@ -151,12 +151,12 @@ class DeskContract:
         await stage.start()
         await stage.journal.claim(RUN, "somebody")
         async with asyncio.timeout(5):
-            assert await heard(desk.events(RUN, follow=False)) == await told(stage)
+            assert await heard(desk.events(RUN, follow=False)) == await told_by(stage)
 
     async def test_what_happens_meanwhile_is_told(self, desk: Desk, stage: Stage) -> None:
         await stage.start()
         await stage.journal.claim(RUN, "somebody")
-        seen = (await told(stage))[-1].seq
+        seen = (await told_by(stage))[-1].seq
         async with asyncio.timeout(5), aclosing(desk.events(RUN, after=seen)) as events:
             upcoming = asyncio.ensure_future(anext(events))
             await stage.journal.request_cancel(RUN, by="Ada")

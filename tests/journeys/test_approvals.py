@@ -23,18 +23,19 @@ def test_plan_and_delivery_wait_and_go_on_elsewhere(door: Door, wordkit: Path) -
     early = door.manta("resume", run_id, "--json")
     assert (early.code, early.of("waiting")["labels"]) == (3, ["plan"])
 
-    assert door.manta("approve", run_id).code == 0
+    assert door.manta("approve", run_id, "--no-resume").code == 0
     again = door.manta("approve", run_id)
     assert again.code == 2
-    assert "waits for nothing" in again.err
+    assert "was decided already: approve" in again.err
     second = door.manta("resume", run_id, "--json")
     assert (second.code, second.of("waiting")["labels"]) == (3, ["delivery"])
     shown = door.manta("show", run_id)
     assert "+def top_words(" in shown.out
 
     door.close()  # the whole cluster goes, and with it everything in memory
-    assert door.manta("approve", run_id).code == 0
-    last = door.manta("resume", run_id, "--json")
+    said = door.manta("approve", run_id, "--json")
+    assert (said.code, said.of("decided")["goes_on"]) == (0, True), said.err
+    last = door.manta("watch", run_id, "--json")
     assert last.code == 0, last.err
     assert last.of("delivered")["branch"] == f"manta/{run_id}"
     assert "delivered" in {line["type"] for line in door.manta("resume", run_id, "--json").lines}
@@ -44,7 +45,7 @@ def test_a_rejected_plan_fails_the_run_and_leaves_no_branch(door: Door, wordkit:
     run_id = "reject-me"
     door.manta(*recorded(wordkit, "--run-id", run_id, "--approve", "plan"))
     assert door.manta("reject", run_id).code == 0
-    ended = door.manta("resume", run_id)
+    ended = door.manta("watch", run_id)
     assert ended.code == 1
     assert "rejected by" in ended.err
     assert door.manta("fetch", run_id, "--repo", str(wordkit)).code == 2

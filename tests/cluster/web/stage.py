@@ -39,7 +39,14 @@ from orchestration.proof import Finding, Outcome, Review, Severity, TestCase, Te
 from orchestration.strength import Fate, Mutant, Strength, Trial
 from orchestration.workflow.engine import Engine
 from orchestration.workflow.in_memory import InMemoryJournal
-from orchestration.workflow.journal import Journal
+from orchestration.workflow.journal import (
+    Journal,
+    Lease,
+    NewRecord,
+    RecordKind,
+    RunStatus,
+    cancelled_body,
+)
 from orchestration.workflow.outcome import RunOutcome
 from orchestration.workflow.retry import Retry
 from orchestration.workflow.step import StepContext
@@ -216,6 +223,12 @@ class Stage:
 
     async def go_on(self, run_id: RunId = RUN) -> RunOutcome:
         return await self.engine.resume(self.flow, run_id)
+
+    async def obey(self, lease: Lease) -> None:
+        """What the owner of a run does that is to be cancelled."""
+        text = cancelled_body("Ada")
+        ended = [NewRecord(RecordKind.FINISHED, body=text)]
+        await self.journal.append(lease, ended, status=RunStatus.CANCELLED, release=True)
 
     async def deliver(self, place: Path) -> Path:
         """Play a run to its end, with real commits. Returns a clone that knows their base."""
