@@ -8,17 +8,18 @@ from email.utils import formatdate
 from pathlib import Path
 
 from actors.evidence import Evidence
-from actors.git.command import Git
-from actors.git.publishing import PullRequest, open_pull_request, push, require_publishing
+from actors.git.notes import share
+from actors.git.publishing import PullRequest, push
 from actors.git.repository import BareRepository
 from actors.git.source import deliver, opened
 from actors.run_repository import RunRepository
 from actors.tools.text import neutralise
 from cluster.follow import bring_home, delivered
+from cluster.forges import forge_of
 from cluster.intake import repository_path
 from cluster.letter import body_of, title_of
 from cluster.settings import Settings
-from orchestration.errors import MantaError, UsageError
+from orchestration.errors import GitError, MantaError, UsageError
 from orchestration.ids import RunId
 from orchestration.messages import DeliverAs, Delivery, FeatureRequest
 from orchestration.stories import request_of
@@ -94,15 +95,16 @@ class Finished:
         return repository
 
 
-async def require_able(how: DeliverAs, repository: str) -> None:
+async def require_able(settings: Settings, how: DeliverAs, repository: str) -> None:
     """Check before a run begins that its result could be delivered as asked.
 
     Raises:
-        UsageError: no origin remote, or `gh` is missing or not logged in.
+        UsageError: no origin remote, or nobody who could open a pull request.
     """
     if how == "pr":
+        forge = await forge_of(settings)
         async with opened(repository) as git:
-            await require_publishing(git)
+            await forge.require(git)
 
 
 async def hand_over(journal: Journal, settings: Settings, run_id: RunId) -> Handover:
@@ -146,26 +148,42 @@ def at_home(delivery: Delivery, home: Path) -> Handover:
 
 async def publish(finished: Finished, repository: str, branch: str) -> str:
     """The delivery as `branch` on the origin of a repository, and the pull request's address."""
-    bundle = await finished.journal.get_blob(finished.delivery.bundle)
+    journal, delivery = finished.journal, finished.delivery
+    bundle, evidence = [await journal.get_blob(b) for b in (delivery.bundle, delivery.evidence)]
+    words = await finished.pull_request(branch)
+    parcel = Parcel(delivery, bundle, evidence, words)
+    return await publish_parcel(parcel, finished.settings, repository)
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """All that a pull request is made of."""
+
+    delivery: Delivery
+    bundle: bytes
+    evidence: bytes
+    words: PullRequest
+
+
+async def publish_parcel(parcel: Parcel, settings: Settings, repository: str) -> str:
+    """The same of what was fetched from elsewhere.
+
+    Raises:
+        UsageError, GitError: it could not be done. Doing it again goes on where this ended.
+    """
+    commit, branch = parcel.delivery.tree.commit, parcel.words.branch
     async with opened(repository) as git:
-        await require_publishing(git)
-        words = await finished.pull_request(branch)
-        return await _published(git, finished.delivery, bundle, words)
-
-
-async def publish_bundle(
-    delivery: Delivery, bundle: bytes, words: PullRequest, repository: str
-) -> str:
-    """The same of what was fetched from elsewhere."""
-    async with opened(repository) as git:
-        await require_publishing(git)
-        return await _published(git, delivery, bundle, words)
-
-
-async def _published(git: Git, delivery: Delivery, bundle: bytes, words: PullRequest) -> str:
-    await deliver(git.directory, bundle, words.branch, delivery.tree.commit)
-    await push(git, delivery.tree.commit, words.branch)
-    return await open_pull_request(git, words)
+        try:
+            forge = await forge_of(settings)
+            await forge.require(git)
+            await deliver(git.directory, parcel.bundle, branch, commit)
+            await push(git, commit, branch)
+            if settings.push_evidence:
+                await share(git, commit, parcel.evidence)
+            return await forge.open(git, parcel.words)
+        except (UsageError, GitError) as error:
+            again = f"nothing is lost: then `manta fetch {parcel.delivery.run_id} --pr`"
+            raise type(error)(error.what, "; ".join(filter(None, (error.fix, again)))) from error
 
 
 async def write_patch(finished: Finished, file: Path) -> None:

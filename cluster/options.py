@@ -39,6 +39,9 @@ common = chained(
     click.option("--address", help="A running Ray cluster, HOST:PORT or auto."),
     click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout."),
 )
+pr_server = click.option(
+    "--pr-server", metavar="NAME", help="An MCP server of yours that opens it, instead of gh."
+)
 afar = click.option("--hall", metavar="URL", help="A hall elsewhere: what `manta web` printed.")
 asking = click.option(
     "--no-ask", is_flag=True, help="Exit with code 3 at a gate, even where you could be asked here."
@@ -65,6 +68,7 @@ running = chained(
         type=click.Choice(["branch", "patch", "pr"]),
         help="A new branch (default), a patch file, or a pull request on origin, by gh.",
     ),
+    pr_server,
     click.option("--workflow", help="A delivery of your own, MODULE:FUNCTION."),
     click.option("--test-command", help="Overrides the detected test runner."),
     click.option("--setup", help="Makes workspaces ready, once per run, such as `npm ci`."),
@@ -77,7 +81,7 @@ running = chained(
 )
 SETTING_FLAGS = (
     *("address", "model", "api_base", "approve", "sandbox", "workflow", "test_command"),
-    *("setup", "setup_egress", "allow", "trust_mcp", "lsp", "deliver", "hall"),
+    *("setup", "setup_egress", "allow", "trust_mcp", "lsp", "deliver", "pr_server", "hall"),
 )
 
 

@@ -173,6 +173,11 @@ class Settings(BaseSettings):
     deliver: DeliverAs = "branch"
     """What a run becomes: a new branch, a patch file, or a pull request on the origin remote,
     opened by `gh`. Never set by a repository."""
+    pr_server: str = ""
+    """A server of one's own `mcp.json` that opens pull requests in `gh`'s place, as GitHub's does.
+    Never set by a repository."""
+    push_evidence: bool = False
+    """Whether a pull request's evidence goes to origin too, as a git note."""
     independent_tests: bool = False
     """Whether a task's test is written by another coder than its code, in another workspace."""
     workflow: str = ""

@@ -20,7 +20,7 @@ _ALSO_GH = re.compile(r"PATH|GH_\w+|GITHUB_(ENTERPRISE_)?TOKEN|XDG_\w+|DBUS_SESS
 _QUIET = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false"}
 _HOSTED = re.compile(
     r"(?:(?:https|ssh|git)://(?:[^/@]*@)?|[\w.-]+@)(?P<host>[\w-]+(\.[\w-]+)+)(?::\d+)?[:/]/?"
-    r"(?P<name>[\w.-]+/[\w.-]+?)(?:\.git)?/?"
+    r"(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(?:\.git)?/?"
 )
 NOT_LOGGED_IN = 4
 """Exit code of `gh` where it needs to be logged in."""
@@ -38,14 +38,23 @@ class PullRequest:
     """Markdown."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """Where a repository is hosted, as the address of its origin says it."""
+
+    host: str
+    owner: str
+    name: str
+
+
 async def require_publishing(git: Git) -> None:
     """Check, before any work is done or sent, that a pull request could be opened.
 
     Raises:
         UsageError: there is no remote called origin, or `gh` is missing or not logged in.
     """
-    hosted = _HOSTED.fullmatch(await _origin(git))
-    host = ("--hostname", hosted["host"]) if hosted else ()
+    there = await hosted(git)
+    host = ("--hostname", there.host) if there else ()
     answer = await _gh(git, "auth", "status", *host)
     if answer.code:
         raise _refused(answer)
@@ -91,6 +100,25 @@ async def open_pull_request(git: Git, asked: PullRequest) -> str:
     raise GitError("gh said nothing of the pull request that it made", "look at it with gh pr list")
 
 
+async def hosted(git: Git) -> Hosted | None:
+    """Where origin is hosted; None where its address does not say it.
+
+    Raises:
+        UsageError: there is no remote called origin.
+    """
+    found = _HOSTED.fullmatch(await _origin(git))
+    return Hosted(found["host"], found["owner"], found["name"]) if found else None
+
+
+async def base_branch(git: Git, wanted: str) -> str:
+    """That branch of origin's, or its default one where it has none of the name; "" if unknown."""
+    if await _has_branch(git, wanted):
+        return wanted
+    answer = await _personal(git)("ls-remote", "--symref", "origin", "HEAD", ok=(0, 128))
+    found = re.match(r"ref: refs/heads/(\S+)\tHEAD", answer.text)
+    return found[1] if found else ""
+
+
 async def _origin(git: Git) -> str:
     """Where the origin remote is pushed to.
 
@@ -108,10 +136,10 @@ async def _origin(git: Git) -> str:
 
 async def _where(git: Git) -> tuple[str, ...]:
     """Which repository `gh` is to speak of: the one behind origin, where its address says it."""
-    hosted = _HOSTED.fullmatch(await _origin(git))
-    if hosted is None or os.environ.get("GH_REPO"):
+    there = await hosted(git)
+    if there is None or os.environ.get("GH_REPO"):
         return ()
-    return ("--repo", f"{hosted['host']}/{hosted['name']}")
+    return ("--repo", f"{there.host}/{there.owner}/{there.name}")
 
 
 async def _has_branch(git: Git, name: str) -> bool:

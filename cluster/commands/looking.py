@@ -8,11 +8,13 @@ import click
 
 from actors.git.publishing import PullRequest
 from cluster import shown
+from cluster.desk.delivering import as_stored
 from cluster.desk.delivering import fetch_branch as fetch_from
 from cluster.desk.opening import open_desk
 from cluster.desk.protocol import Desk
-from cluster.handing import keep_patch, publish_bundle
-from cluster.options import RUN_ID, afar, common, door, settings_from, tell
+from cluster.handing import Parcel, keep_patch, publish_parcel
+from cluster.options import RUN_ID, afar, common, door, pr_server, settings_from, tell
+from cluster.settings import Settings
 from orchestration.errors import UsageError
 from orchestration.ids import RunId, parse_run_id
 
@@ -56,6 +58,7 @@ async def show(run_id: str, part: str | None, **options: Any) -> int:
 @click.option("--branch", help="Another name for the branch.")
 @click.option("--patch", type=click.Path(path_type=Path), help="A patch file instead; - prints it.")
 @click.option("--pr", is_flag=True, help="Also push it to origin and open a pull request, by gh.")
+@pr_server
 @afar
 @common
 @door
@@ -66,7 +69,8 @@ async def fetch_branch(
     known, as_json = parse_run_id(run_id), options["as_json"]
     if patch and pr:
         raise UsageError("--patch and --pr are two ways to deliver", "give one of them")
-    async with open_desk(settings_from(options)) as desk:
+    settings = settings_from(options)
+    async with open_desk(settings) as desk:
         if patch:
             await _patched(desk, known, patch, as_json=as_json)
             return 0
@@ -74,7 +78,7 @@ async def fetch_branch(
         name, commit = branch or delivery.branch, delivery.tree.commit[:12]
         tell(as_json, "fetched", f"branch {name} is at {commit}", branch=name)
         if pr:
-            url = await _published(desk, known, repo, name)
+            url = await _published(desk, known, settings, repo, name)
             tell(as_json, "published", f"the pull request is {url}", url=url)
     return 0
 
@@ -88,8 +92,11 @@ async def _patched(desk: Desk, run_id: RunId, patch: Path, *, as_json: bool) -> 
     tell(as_json, "fetched", f"the patch is in {patch}", patch=str(patch))
 
 
-async def _published(desk: Desk, run_id: RunId, repository: str, branch: str) -> str:
+async def _published(
+    desk: Desk, run_id: RunId, settings: Settings, repository: str, branch: str
+) -> str:
     delivery, bundle = await desk.delivery(run_id)
-    letter = await desk.letter(run_id)
+    evidence, letter = as_stored(await desk.evidence(run_id)), await desk.letter(run_id)
     words = PullRequest(branch, letter.into, letter.title, letter.body)
-    return await publish_bundle(delivery, bundle, words, repository)
+    parcel = Parcel(delivery, bundle, evidence.encode(), words)
+    return await publish_parcel(parcel, settings, repository)

@@ -88,7 +88,7 @@ async def play(order: Order, settings: Settings, *, as_json: bool, asks: bool = 
             request, source = await take_in(order, settings, say)
             if source.is_dirty:
                 say(f"note: uncommitted changes in {source.name} stay as they are, not part of it")
-            await require_able(request.deliver, order.repository)
+            await require_able(settings, request.deliver, order.repository)
             now("joining the Ray cluster (one is started where there is none)")
             house = await stack.enter_async_context(open_house(settings))
             now("seating the team")
