@@ -292,7 +292,7 @@ def test_a_picture_is_whole_after_every_size_and_blinks_never() -> None:
     pty.close()
 
     assert screen.text.split() == ["the", "end"]
-    assert screen.blanked == 2  # once for the new size, once for the lines of the last picture
+    assert screen.blanked == 1  # for the new size
 
 
 def test_the_same_picture_is_painted_once() -> None:
