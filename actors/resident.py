@@ -24,7 +24,7 @@ class Resident:
         self._opening = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return self._name
+        return self._name.rpartition("-")[0] or self._name
 
     async def ready(self) -> str:
         """Open it if it is not open; the name, as a sign of life."""

@@ -5,9 +5,11 @@ import importlib
 import json
 import logging
 import os
+import re
 import socket
+import sys
 import threading
-from collections.abc import Generator, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import ray
 import ray.exceptions
 from ray._private import ray_constants
 from ray._private import worker as ray_worker
+from ray.job_config import JobConfig
 
 from cluster.papers import JOB_CONFIG, LOOPBACK_ONLY, ClusterAddress, authentication
 from orchestration.errors import InfrastructureError, UsageError
@@ -116,6 +119,7 @@ def _join(address: ClusterAddress) -> None:
                 namespace=NAMESPACE,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                **_named(os.environ),
             )
     except ray.exceptions.AuthenticationError as error:
         raise _token_trouble(address) from error
@@ -151,6 +155,15 @@ def dashboard_of(address: ClusterAddress) -> str:
             "start its head with --include-dashboard=true (it needs `ray[default]`)",
         )
     return f"http://{found.decode()}"
+
+
+def _named(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What Ray's dashboard calls this driver, such as `manta run`; a job has its name already."""
+    if JOB_CONFIG in environ:
+        return {}
+    called = [Path(sys.argv[0]).stem, *sys.argv[1:2]]
+    words = [word for word in called if re.fullmatch(r"[a-z]+", word)]
+    return {"job_config": JobConfig(metadata={"job_name": " ".join(words) or "manta"})}
 
 
 def _unheard(*_: object, **__: object) -> None:

@@ -23,8 +23,8 @@ from cluster.sources import Loaded
 from orchestration.errors import UsageError
 from orchestration.ids import RunId, new_run_id, parse_run_id
 
-RUN, DIGEST, TITLE, BUILD = "manta_run", "manta_digest", "manta_title", "manta_build"
-"""What is written on a job, for whoever lists them."""
+RUN, DIGEST, TITLE, BUILD = "manta_run", "manta_digest", "job_name", "manta_build"
+"""What is written on a job, for whoever lists them; Ray's dashboard shows `job_name` by itself."""
 TITLE_LENGTH = 80
 RECORDING = "recording.jsonl"
 MAX_BYTES = 500_000_000

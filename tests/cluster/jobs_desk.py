@@ -27,7 +27,7 @@ class Dashboard:
         """In place of every answer."""
 
     def add(self, name: str, status: str = "RUNNING", at: int = 0, **metadata: str) -> None:
-        told = {"manta_run": name, "manta_digest": "", "manta_title": name, **metadata}
+        told = {"manta_run": name, "manta_digest": "", "job_name": name, **metadata}
         self.jobs[name] = {
             "type": "SUBMISSION", "submission_id": name, "status": status, "entrypoint": "",
             "start_time": at or len(self.jobs) + 1, "metadata": told,

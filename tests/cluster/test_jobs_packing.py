@@ -141,7 +141,7 @@ async def test_requests_of_one_id_are_told_apart(wordkit: Path):
 
 async def test_a_job_knows_when_another_build_sent_it(wordkit: Path):
     label = (await pack(order(wordkit), loaded())).label
-    assert label["manta_title"] == "Say 'hello'."
+    assert label["job_name"] == "Say 'hello'."
     variable = "RAY_JOB_CONFIG_JSON_ENV_VAR"
     assert other_sender({variable: json.dumps({"metadata": label})}) == ""
     label["manta_build"] = "0.0.9+abc"

@@ -47,6 +47,18 @@ def scraped(door: Door) -> str:
     return "\n".join(page.read().decode() for page in pages)
 
 
+def shown_by_ray(door: Door) -> set[str]:
+    """What the actors are called in the rows and logs of Ray's dashboard."""
+    papers = json.loads((door.state / "cluster" / "address.json").read_text())
+    token = Path(papers["token_path"]).read_text().strip()
+    asked = urllib.request.Request(
+        f"{papers['dashboard_url']}/api/v0/actors?detail=1&limit=1000",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    told = json.loads(urllib.request.urlopen(asked, timeout=30).read())["data"]["result"]
+    return {actor["repr_name"] for actor in told["result"] if actor["state"] == "ALIVE"}
+
+
 class Figures:
     """`manta metrics`, as a program reads it."""
 
@@ -69,6 +81,7 @@ def test_a_run_with_a_death_in_it_fills_every_panel(door: Door, wordkit: Path) -
         "run", REQUEST.read_text(encoding="utf-8"), "--repo", str(wordkit), "--replay", str(replay)
     )  # fmt: skip
     run.until(step="write_code", status="started")
+    team = shown_by_ray(door)
     kill(door.processes("ray::Coder")[0])
     said = run.rest()
     assert said.code == 0, said.err
@@ -77,6 +90,10 @@ def test_a_run_with_a_death_in_it_fills_every_panel(door: Door, wordkit: Path) -
         found = Figures(door)
         return found if found.of("runs_total", status="done") else None
 
+    assert {name.rstrip("-0123456789") for name in team} >= {
+        "architect", "coder", "supervisor:" + said.of("watching")["run_id"].rstrip("-0123456789"),
+        "checkpoints", "governor", "memory", "models",
+    }  # fmt: skip
     figures = eventually(done)
     exists = set(re.findall(r"^(ray_manta_\w+)\{", scraped(door), re.MULTILINE))
     wanted = set().union(*map(named, expressions()))
