@@ -23,10 +23,17 @@ from orchestration.errors import InfrastructureError, UsageError
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
 @click.option("--url", help="What people call it, where a proxy stands before it: https://...")
 @click.option("--open", "opened", is_flag=True, help="Open it in a browser.")
+@click.option("--no-drive", is_flag=True, help="Only show: never go on with a run by itself.")
 @common
 @door
-async def web(host: str, port: int, url: str | None, opened: bool, **options: Any) -> int:
-    """Serve the review page and the HTTP API until interrupted."""
+async def web(
+    host: str, port: int, url: str | None, opened: bool, no_drive: bool, **options: Any
+) -> int:
+    """Serve the review page and the HTTP API until interrupted.
+
+    Runs go on by themselves once they are decided, when a default counts, or when whoever drove
+    them is gone.
+    """
     settings = settings_from(options)
     access = Access(await asyncio.to_thread(token_of, settings.state_dir), *_reach(host, url))
     listener = await asyncio.to_thread(_listen, host, port)
@@ -40,7 +47,8 @@ async def web(host: str, port: int, url: str | None, opened: bool, **options: An
     if opened:
         await asyncio.to_thread(webbrowser.open, enter)
     desk = NearDesk(settings, shared_store(settings))
-    await _serve(Hall(desk, access, person=_person()), listener)
+    async with Hall(desk, access, person=_person(), drives=not no_drive).open() as hall:
+        await _serve(hall, listener)
     return 0
 
 
@@ -80,7 +88,4 @@ async def _serve(hall: Hall, listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    try:
-        await uvicorn.Server(config).serve(sockets=[listener])
-    finally:
-        await hall.store.close()
+    await uvicorn.Server(config).serve(sockets=[listener])

@@ -14,6 +14,8 @@ from orchestration.errors import InfrastructureError
 
 TOKEN_FILE = "web-token"  # noqa: S105 - a file's name
 SESSION_S = 7 * 24 * 3600.0
+REMEMBERED_S = 180 * 24 * 3600.0
+"""A browser is known again for so long: what it had not sent is still its own."""
 BEARER = "bearer"
 """Stands for the session of whoever brings the token itself."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -74,21 +76,28 @@ class Access:
         """Whether this is the token."""
         return hmac.compare_digest(token.encode(), self.token.encode())
 
-    def new_session(self) -> str:
-        """What a browser keeps instead of the token."""
-        head = f"{int(self.clock.now() + SESSION_S):x}.{secrets.token_hex(12)}"
+    def new_session(self, before: str = "") -> str:
+        """What a browser keeps instead of the token. One that was here before keeps its name."""
+        name = self.browser_of(before) if self._is_signed(before) else secrets.token_hex(12)
+        head = f"{int(self.clock.now() + SESSION_S):x}.{name}"
         return f"{head}.{self._sign('session', head)}"
 
     def is_session(self, text: str) -> bool:
         """Whether we signed this, and not too long ago."""
+        return self._is_signed(text) and int(text.partition(".")[0], 16) > self.clock.now()
+
+    def _is_signed(self, text: str) -> bool:
         head, _, signature = text.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign("session", head).encode()):
-            return False
-        return int(head.partition(".")[0], 16) > self.clock.now()
+        return hmac.compare_digest(signature.encode(), self._sign("session", head).encode())
+
+    @staticmethod
+    def browser_of(session: str) -> str:
+        """The name of a session's browser, which outlives the session."""
+        return session.rpartition(".")[0].partition(".")[2] or session
 
     def form_token(self, session: str) -> str:
-        """What a form of this session carries, and no other site can know."""
-        return self._sign("form", session)
+        """What a form of this browser carries, and no other site can know."""
+        return self._sign("form", self.browser_of(session))
 
     def is_form_of(self, session: str, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self.form_token(session).encode())

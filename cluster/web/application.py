@@ -14,7 +14,7 @@ from cluster.desk.troubles import status_of, trouble_of
 from cluster.desk.wire import Trouble
 from cluster.web import api, changes, entering, pages
 from cluster.web.drawing import HERE, page
-from cluster.web.entering import ForeignFormError
+from cluster.web.entering import ForeignFormError, offered_again
 from cluster.web.guard import API, Guard
 from cluster.web.hall import Hall
 from orchestration.errors import MantaError
@@ -55,9 +55,10 @@ def _told(request: Request, status: int, what: str, fix: str, *, kind: str = "")
 
 async def _of_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, MantaError), "registered for it"
-    status = 403 if isinstance(error, ForeignFormError) else status_of(error)
+    if isinstance(error, ForeignFormError):
+        return offered_again(request, error.meant, error.fields, status=403)
     told = trouble_of(error)
-    return _told(request, status, told.what, told.fix, kind=told.kind)
+    return _told(request, status_of(error), told.what, told.fix, kind=told.kind)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

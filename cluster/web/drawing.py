@@ -1,16 +1,18 @@
 """Pages from templates. Whatever a template shows is neutralised first, then escaped."""
 
-import json
+import re
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from pydantic import BaseModel
 from starlette.responses import HTMLResponse
 
 from actors.tools.text import neutralise
+from cluster.view import step_in_words
+from orchestration.events import Event, EventKind
 
 HERE = Path(__file__).parent
 
@@ -20,14 +22,6 @@ def _safe(value: object) -> object:
     if isinstance(value, str) and not isinstance(value, Markup):
         return neutralise(value)
     return value
-
-
-def exact(value: BaseModel) -> str:
-    """JSON for a form: what would be neutralised is escaped, so that it comes back unchanged."""
-    text = value.model_dump_json(indent=2)
-    if neutralise(text) == text:
-        return text
-    return json.dumps(value.model_dump(mode="json"), indent=2)
 
 
 def _moment(at: float) -> str:
@@ -43,6 +37,75 @@ def _span(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _ago(at: float) -> str:
+    """`12 s ago`, `3 min ago`, `5 h ago`, and days after that."""
+    seconds = max(time.time() - at, 0)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _money(usd: float) -> str:
+    """Cents, and what is less than one."""
+    return f"${usd:,.4f}" if 0 < usd < 0.01 else f"${usd:,.2f}"
+
+
+def _short(number: int) -> str:
+    """`950`, `12.3k`, `1.2M`."""
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if number >= size:
+            return f"{number / size:.1f}{unit}"
+    return str(number)
+
+
+def _told(event: Event) -> str:
+    """What happened, in a few words; nothing where that would say nothing."""
+    match event.kind:
+        case EventKind.STEP:
+            words = step_in_words(event.step)
+            how = "" if event.status == "started" else f": {event.status}"
+            return f"{words}{how} {event.text}".strip() if words else ""
+        case EventKind.RUN:
+            return f"run {event.status} {event.text and f'({event.text})'}"
+        case EventKind.WAITING:
+            return f"waits for a person: {event.text}"
+        case EventKind.DECIDED:
+            return f"{event.label}: {event.status} {event.text}"
+        case EventKind.CANCEL:
+            return f"cancel asked for {event.text}"
+        case EventKind.FINISHED:
+            return f"{event.status} {event.text}"
+        case EventKind.NOTE | EventKind.TURN:
+            return event.text
+
+
+_WORDS = re.compile(r"\w+|\s+|.")
+
+
+def _parted(before: str, after: str) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
+    """Two versions of a line, each as what is alike, what differs, and what is alike again."""
+    old, new = (_WORDS.findall(neutralise(text)) for text in (before, after))
+    shorter = min(len(old), len(new))
+    start = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+    rest = shorter - start
+    end = next((n for n in range(rest) if old[-n - 1] != new[-n - 1]), rest)
+    return _cut(old, start, end), _cut(new, start, end)
+
+
+def _cut(words: list[str], start: int, end: int) -> tuple[str, str, str]:
+    until = len(words) - end
+    return "".join(words[:start]), "".join(words[start:until]), "".join(words[until:])
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -52,7 +115,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_safe,
     )
-    made.filters.update(moment=_moment, span=_span, money=lambda usd: f"${usd:,.2f}")
+    filters: dict[str, Any] = {
+        "moment": _moment, "clock": _clock, "iso": _iso, "ago": _ago, "span": _span,
+        "money": _money, "short": _short, "told": _told, "parted": _parted,
+    }  # fmt: skip
+    made.filters.update(filters)
     return made
 
 

@@ -11,11 +11,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cluster.desk.wire import API_HEADER, API_VERSION, MAX_BUNDLE, MAX_RECORDING
 from cluster.web.access import BEARER
 from cluster.web.drawing import page
+from cluster.web.entering import LAPSED
 from cluster.web.hall import Hall
 
 API = "/api/"
 SUBMISSIONS = "/api/v1/runs"
 STATIC = "/static/"
+PAGES = "/runs/"
 UNLOCKED = frozenset({"/enter", "/sign-in"})
 """Where one shows the token."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -71,12 +73,13 @@ class Guard:
             return _told(path, 403, "this is not a name of ours", "use --url to add one")
         if not is_safe and (trouble := self._unsafe(path, headers)):
             return trouble
-        session = self._session(headers)
-        scope["state"] = {"session": session, "hall": self._hall}
+        kept = _cookie(headers.get("cookie", ""), self._access.cookie)
+        session = self._session(headers, kept)
+        scope["state"] = {"session": session, "hall": self._hall, "before": kept}
         if path.startswith(STATIC) or path in UNLOCKED:
             return None
         if not session:
-            return _unknown(path)
+            return None if _is_kept(scope, headers) else _unknown(path)
         if not is_safe and path.startswith(API) and session != BEARER:
             what = "the API changes things only for whoever brings the token"
             return _told(path, 403, what, "send it as `Authorization: Bearer TOKEN`")
@@ -93,13 +96,23 @@ class Guard:
             return _told(path, 413, f"a request has at most {most} bytes here", "send less")
         return None
 
-    def _session(self, headers: dict[str, str]) -> str:
+    def _session(self, headers: dict[str, str], kept: str) -> str:
         """Whose request it is; nothing for a stranger's."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme:
             return BEARER if scheme.lower() == "bearer" and self._access.knows(token) else ""
         kept = _cookie(headers.get("cookie", ""), self._access.cookie)
         return kept if self._access.is_session(kept) else ""
+
+
+def _is_kept(scope: Scope, headers: dict[str, str]) -> bool:
+    """Send a form whose session has ended to where it is kept. It changes nothing there."""
+    is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if scope["method"] != "POST" or not scope["path"].startswith(PAGES) or not is_form:
+        return False
+    scope["state"]["meant"] = scope["path"]
+    scope["path"], scope["raw_path"] = LAPSED, LAPSED.encode()
+    return True
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -118,7 +131,7 @@ def _unknown(path: str) -> Response:
     if path.startswith(API):
         what, fix = "the token is missing or wrong", "send `Authorization: Bearer TOKEN`"
         return JSONResponse({"what": what, "fix": fix}, 401, {"WWW-Authenticate": "Bearer"})
-    return page("sign_in.html", status=401)
+    return page("sign_in.html", status=401, meant=path, kept="")
 
 
 def _told(path: str, status: int, what: str, fix: str) -> Response:

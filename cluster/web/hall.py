@@ -1,7 +1,8 @@
 """What all routes of the application stand on."""
 
-from collections import OrderedDict
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -11,28 +12,12 @@ from cluster.desk.near import NearDesk
 from cluster.desk.store import SharedStore
 from cluster.desk.views import Views
 from cluster.settings import Settings
+from cluster.steward import Steward
 from cluster.web.access import Access
+from cluster.web.drafts import Drafts
+from cluster.web.reading import Changes
 from orchestration.ids import RunId, parse_run_id
 from orchestration.workflow.journal import Journal
-
-DRAFTS = 200
-"""Comments kept of one person on one run, and people remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A comment on a line, not sent yet."""
-
-    path: str
-    line: int
-    side: str
-    """old or new."""
-    text: str
-
-    def sentence(self) -> str:
-        """As it reaches the agent."""
-        before = " (as it was before)" if self.side == "old" else ""
-        return f"{self.path}:{self.line}{before}: {self.text}"
 
 
 @dataclass(slots=True)
@@ -43,9 +28,16 @@ class Hall:
     access: Access
     person: str = "somebody"
     """Whose decisions are recorded where nobody says another name."""
-    drafts: OrderedDict[tuple[str, RunId], tuple[Draft, ...]] = field(
-        default_factory=OrderedDict[tuple[str, RunId], tuple[Draft, ...]]
-    )
+    drives: bool = True
+    """Whether it sees to it that runs go on, or only shows them."""
+    steward: Steward = field(init=False)
+    drafts: Drafts = field(init=False)
+    changes: Changes = field(default_factory=Changes)
+
+    def __post_init__(self) -> None:
+        drive = self.desk.resume if self.drives else None
+        self.steward = Steward(self.store.use, drive)
+        self.drafts = Drafts(self.settings.state_dir / "web-drafts")
 
     @property
     def settings(self) -> Settings:
@@ -59,12 +51,17 @@ class Hall:
     def views(self) -> Views:
         return self.desk.views
 
-    def keep_drafts(self, session: str, run_id: RunId, drafts: tuple[Draft, ...]) -> None:
-        """Comments of one session on one run, in place of those it had."""
-        self.drafts[session, run_id] = drafts[:DRAFTS]
-        self.drafts.move_to_end((session, run_id))
-        while len(self.drafts) > DRAFTS:
-            self.drafts.popitem(last=False)
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator["Hall"]:
+        """Keep time and watch the cluster for the length of the block; then close the store."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.steward.keep()), group.create_task(self.store.watch())]
+            try:
+                yield self
+            finally:
+                for task in tasks:
+                    task.cancel()
+        await self.store.close()
 
 
 def hall_of(request: Request) -> Hall:

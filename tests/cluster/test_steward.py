@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.follow import ABANDONED_S
 from cluster.steward import LOOK_S, Drive, Steward
 from orchestration.clock import ManualClock
 from orchestration.errors import GitError, RunOwnedError
@@ -44,7 +45,7 @@ class Halls:
         """A run whose owner is gone, and its lease with it."""
         await self._begun(run_id)
         await self.journal.claim(run_id, "gone")
-        await self.clock.advance(60)
+        await self.clock.advance(ABANDONED_S + 30)
 
     async def suspended(self, run_id: RunId = RUN, *, wake_in: float | None = None) -> None:
         await self._begun(run_id)
