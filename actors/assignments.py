@@ -41,6 +41,8 @@ class CodeJob(Frozen):
     """Frozen test files and their text; empty while they are being written."""
     files: dict[str, str] = Field(default_factory=dict[str, str])
     """Existing files that the part is expected to change, and their text."""
+    outlines: dict[str, str] = Field(default_factory=dict[str, str])
+    """Those that are too large to be shown, and what is where in them."""
     builds_on: tuple[str, ...] = ()
     """Titles of the tasks that it builds on."""
     others: tuple[str, ...] = ()

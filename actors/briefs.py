@@ -14,6 +14,8 @@ from actors.tools.quoting import quoted
 from orchestration.messages import Frozen, Recollection
 from orchestration.proof import Finding, Outcome, Review, Severity, TestReport
 
+TEXT_SHOWN = 16_000
+"""Characters of files shown in a coder's task, of tests and of others."""
 SHOWN_TESTS = 5
 """Tests named per kind of failure."""
 

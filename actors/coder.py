@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from actors.assignments import CodeJob, Handed
-from actors.briefs import listed, others_text, told
+from actors.briefs import TEXT_SHOWN, listed, others_text, told
 from actors.linter import lint
 from actors.player import Player, Task
 from actors.sandbox.protocol import Sandbox
@@ -18,8 +18,6 @@ PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
 
 
 GIT_SECONDS = 60.0
-TEXT_SHOWN = 16_000
-"""Characters of files shown in the task, of tests and of others."""
 
 
 class Written(Frozen):
@@ -61,7 +59,8 @@ class Coder(Player):
         conflicts = await merge_upstream(sandbox, job.upstream) if job.upstream else ()
         await hands.redo(grant, sandbox)
         text = task_text(job, phase, conflicts)
-        task = Task(PROMPT, text, Written, job.task.difficulty)
+        shown = [files for files in (job.tests, job.files) if are_shown(files)]
+        task = Task(PROMPT, text, Written, job.task.difficulty, shown=frozenset().union(*shown))
         written = await self.think(coding_tools, sandbox, task, job.brief, grant)
         if phase is not TEST_PHASE:
             await lint(self, sandbox, job, grant)
@@ -142,6 +141,9 @@ def task_text(job: CodeJob, phase: str, conflicts: tuple[str, ...]) -> str:
         parts.append(f"# The frozen tests\n\n{texts(job.tests)}")
     if job.files:
         parts.append(f"# Files expected to change, as they are now\n\n{texts(job.files)}")
+    if job.outlines:
+        large = "\n\n".join(f"`{path}`: {said}" for path, said in job.outlines.items())
+        parts.append(f"# Files expected to change that are too large to show\n\n{large}")
     if job.upstream is not None:
         parts.append(MERGING.format(state=merge_state(conflicts)))
     if job.feedback:
@@ -158,9 +160,14 @@ def expected_files(job: CodeJob) -> str:
     return f"Files expected to change: {', '.join(wanted)}" if wanted else ""
 
 
+def are_shown(files: dict[str, str]) -> bool:
+    """Whether files are short enough to be shown in full."""
+    return sum(map(len, files.values())) <= TEXT_SHOWN
+
+
 def texts(files: dict[str, str]) -> str:
     """Files in full, or only their names where they are long."""
-    if sum(map(len, files.values())) > TEXT_SHOWN:
+    if not are_shown(files):
         return f"Read them first: {', '.join(files)}"
     return "\n\n".join(f"`{path}`\n```\n{text}\n```" for path, text in files.items())
 

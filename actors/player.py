@@ -40,6 +40,8 @@ class Task(Generic[A]):
     """Who thinks, where that is not the player's own role."""
     limits: AgentLimits | None = None
     """Of this task, where the run's would be too generous."""
+    shown: frozenset[str] = frozenset()
+    """Files whose text is part of the task: they need not be read again."""
 
     @property
     def part(self) -> str:
@@ -104,7 +106,7 @@ class Player:
     ) -> Agent[A]:
         """Who works on the task: with its tools, under the run's policy."""
         hands = self.hands
-        archive = Archive(hands.journal, grant.run_id, grant.step_key, task.part)
+        archive = Archive(hands.journal, grant.run_id, grant.step_key, task.part, shown=task.shown)
         equipped = await hands.equipment.added_to(
             tools(sandbox, archive, hands.recaller),
             sandbox,

@@ -5,7 +5,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from actors.assignments import Brief, ChallengeJob, CodeJob, ExamineJob, Handed, PlanJob, VerifyJob
+from actors.briefs import TEXT_SHOWN
 from actors.evidence import evidence_of, lesson_of, summary_of
+from actors.excerpts import Excerpts, excerpts
 from actors.guidance import nested_guidance, readable
 from actors.memory.feeding import BUDGET_S, Snapshot, feed
 from actors.ports import CoderPort, MemoryPort, Pools
@@ -104,12 +106,14 @@ class Team:
 
     @asks
     async def write_test(self, work: Work, ctx: StepContext, /) -> Patch:
+        files = await self._excerpts(work, work.base, tests=True)
         job = CodeJob(
             brief=await self._brief(work, work.task.files),
             task=work.task,
             tree=work.base,
             feedback=work.feedback,
-            files=await self.repository.present(work.base, work.task.files, tests=True),
+            files=files.whole,
+            outlines=files.outlined,
             builds_on=work.builds_on,
             others=work.others,
             apart=self.request.independent_tests,
@@ -127,6 +131,7 @@ class Team:
         start = started.tree if started else work.base
         moved = work.patch is not None and work.patch.base != work.base
         upstream = work.base if moved else None
+        files = await self._excerpts(work, start, tests=False)
         job = CodeJob(
             brief=await self._brief(work, work.task.files),
             task=work.task,
@@ -134,7 +139,8 @@ class Team:
             upstream=upstream,
             feedback=work.feedback,
             tests=await self.repository.texts(work.test) if work.test else {},
-            files=await self.repository.present(start, work.task.files, tests=False),
+            files=files.whole,
+            outlines=files.outlined,
             builds_on=work.builds_on,
             others=work.others,
             candidate=work.candidate,
@@ -144,6 +150,14 @@ class Team:
         async with self.pools.coders.lease(besides=self._testers.get(work.task.id)) as coder:
             handed = await coder.write_code(job, ctx.grant)
         return await self._patch(work, start, handed, upstream)
+
+    async def _excerpts(self, work: Work, tree: TreeRef, *, tests: bool) -> Excerpts:
+        """The files that a part of the task is expected to change, as its coder is shown them."""
+        task = work.task
+        named = [symbol.rpartition(":")[0] for symbol in task.symbols]
+        paths = list(dict.fromkeys([*task.files, *filter(None, named)]))
+        texts = await self.repository.present(tree, paths, tests=tests)
+        return await asyncio.to_thread(excerpts, texts, task.symbols, TEXT_SHOWN)
 
     async def _lacks_tests(self, work: Work, ctx: StepContext) -> bool:
         """Whether the task may add the first tests of a repository that has none."""

@@ -1,5 +1,7 @@
 """What a conversation leaves in the journal, and reading it back."""
 
+from collections.abc import Set
+
 from pydantic import BaseModel, ConfigDict
 
 from actors.models.gateway import ModelReply
@@ -76,8 +78,18 @@ async def read_turns(
 class Archive:
     """All that one of a step's conversations ever said and saw."""
 
-    def __init__(self, journal: Journal, run_id: RunId, step_key: StepKey, part: str = "") -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        run_id: RunId,
+        step_key: StepKey,
+        part: str = "",
+        *,
+        shown: Set[str] = frozenset(),
+    ) -> None:
         self._journal = journal
+        self._shown = shown
+        """Files that it was shown before its first turn."""
         self._run_id = run_id
         self._step_key = step_key
         self._part = part
@@ -95,9 +107,10 @@ class Archive:
         return "\n".join(parts) or None
 
     async def paths(self) -> set[str]:
-        """Files that were read or written."""
+        """Files that were shown, read or written."""
         results = [result for record in await self._turns() for result in record.results or ()]
-        return {path for each in results for path in (*each.paths_read, *each.paths_written)}
+        seen = {path for each in results for path in (*each.paths_read, *each.paths_written)}
+        return seen | self._shown
 
     async def answers(self, characters: int) -> list[tuple[KeptResult, str]]:
         """Tools' whole answers, the latest first, until there are so many characters."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.linter import added_lines, complaints
+from actors.linter import added_lines, complaints, task_text
 from actors.sandbox.bare import BareProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from orchestration.ids import CommitId
@@ -46,7 +46,7 @@ async def head(box: Sandbox) -> CommitId:
 
 
 async def found(box: Sandbox, frozen: Sequence[str] = ()) -> list[str]:
-    return await complaints(box, await head(box), frozen=set(frozen))
+    return [each.text for each in await complaints(box, await head(box), frozen=set(frozen))]
 
 
 async def test_only_complaints_about_new_lines_count(sandbox: Sandbox) -> None:
@@ -76,3 +76,26 @@ async def test_a_linter_that_is_configured_but_not_there_says_nothing(sandbox: S
 async def test_no_change_needs_no_linter(sandbox: Sandbox) -> None:
     assert await added_lines(sandbox, await head(sandbox)) == {}
     assert await found(sandbox) == []
+
+
+async def test_the_linter_is_shown_the_command_and_the_lines_around_each_complaint(
+    sandbox: Sandbox,
+) -> None:
+    before = "".join(f"line {n}\n" for n in range(1, 21))
+    await sandbox.write_file("b.py", f"{before}tab\there\nmiddle\n{before}more\ttab\n".encode())
+    await sandbox.write_file("c d.py", b"```\ntab\there\n")
+    text = await task_text(sandbox, await complaints(sandbox, await head(sandbox), frozen=set()))
+
+    assert "`ruff check --quiet --no-cache --output-format=concise -- b.py 'c d.py'` says:" in text
+    assert "- b.py:21:1: W191 tab\n- b.py:43:1: W191 tab\n" in text
+    assert "    17\tline 17\n" in text
+    assert "    21\ttab\there\n    22\tmiddle\n" in text
+    assert "    25\tline 3\n     ...\n    39\tline 17\n" in text
+    assert "    43\tmore\ttab\n```" in text
+    assert "line 9" not in text
+
+
+async def test_only_so_much_is_shown_however_long_the_lines_are(sandbox: Sandbox) -> None:
+    await sandbox.write_file("b.py", "".join(f"x{n}\t{'y' * 9_000}\n" for n in range(200)).encode())
+    found = await complaints(sandbox, await head(sandbox), frozen=set())
+    assert len(await task_text(sandbox, found[:40])) < 20_000
