@@ -57,7 +57,7 @@ def body_of(
     sections = {
         "What": [*map(_what, evidence.tasks), *undone],
         "Why": [_quoted(evidence.request[:REQUEST])],
-        "Evidence": [_table(evidence), _final(evidence.final), *_findings(evidence)],
+        "Evidence": [_table(evidence), _final(evidence.final), *_findings(evidence, delivery)],
         "Risk": risks or [HARMLESS],
         "Cost": [cost_of(evidence)],
     }
@@ -155,12 +155,13 @@ def _final(final: TestReport | None) -> str:
     return f"The whole suite {ends} on the branch ({plain(final.command)})."
 
 
-def _findings(evidence: Evidence) -> Iterator[str]:
+def _findings(evidence: Evidence, delivery: Delivery) -> Iterator[str]:
     found = [finding for proof in evidence.tasks for finding in _open(proof)]
     yield from (f"- {plain(finding.sentence())}" for finding in found[:50])
     yield (
         "Red and green can be run again by anyone who has the evidence: "
-        f"`manta show {evidence.run_id} --evidence`, `manta verify FILE`."
+        f"`manta show {evidence.run_id} --evidence`, `manta verify FILE`. Its sha256 is "
+        f"`{delivery.evidence}`."
     )
 
 

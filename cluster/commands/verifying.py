@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ from orchestration.workflow.in_memory import InMemoryJournal
 
 FIX = (
     "give a run, a branch that `manta fetch` made, or a file with evidence (manta show --evidence)"
+)
+
+NONE_HERE = (
+    "neither the repository nor its origin has a note of it: ask for the evidence as a file "
+    "(manta show RUN --evidence), or let it be pushed (MANTA_PUSH_EVIDENCE=true)"
 )
 
 
@@ -63,6 +69,7 @@ async def verify(what: str, repo: str, **options: Any) -> int:
     held = True
     async with _verification(case, evidence, settings) as verification:
         say(f"verifying {evidence.commit[:12]} of {neutralise(evidence.repository)}")
+        say(f"by evidence with sha256 {sha256(case.evidence).hexdigest()}")
         async for claim in verification.claims():
             held = held and claim.holds
             tell(as_json, "claim", _line(claim), **claim.model_dump())
@@ -86,7 +93,7 @@ async def _case(what: str, repo: str, settings: Settings) -> Case:
     source = await open_source(repo, what)
     evidence = await annotation(repo, source.commit)
     if not evidence:
-        raise UsageError(f"{what!r} at {source.commit[:12]} carries no evidence", FIX)
+        raise UsageError(f"{what!r} at {source.commit[:12]} carries no evidence", NONE_HERE)
     return Case(evidence, (source.bundle,), settings.preparation())
 
 

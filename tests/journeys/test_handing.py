@@ -1,7 +1,11 @@
 """A finished run becomes a patch file or a pull request: real git, a real bare repository as the
 remote, and a stand-in for gh."""
 
+import asyncio
+import json
 import subprocess
+import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,9 +15,10 @@ from cluster.demo.sample import git
 from cluster.follow import fetch
 from cluster.handing import Finished, hand_over, publish, write_patch
 from cluster.settings import Settings
-from orchestration.errors import UsageError
+from orchestration.errors import GitError, UsageError
 from orchestration.messages import DeliverAs
 from tests.actors.git.hub import install
+from tests.cluster.test_forges import settings as server_settings
 from tests.journeys.bench import RUN, Bench, delivered, minds, plan, steady, task
 
 pytestmark = pytest.mark.slow
@@ -83,3 +88,52 @@ async def test_a_pull_request_says_what_why_evidence_risk_and_cost(
     assert there.split("\t")[0] == finished.delivery.tree.commit
     url = await publish(finished, f"file://{tmp_path / 'origin.git'}", "manta/run-1")
     assert url in urls
+
+
+LOGGED_IN = """#!/bin/sh
+for command; do :; done
+exec sh -c "$(printf %s "$command" | sed "s|'o/r.git'|{origin}|")"
+"""
+"""An ssh that runs what it is asked on this machine, where the repository lies elsewhere."""
+
+
+async def test_a_pull_request_through_an_mcp_server_carries_evidence_that_a_clone_can_prove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first push is refused, and nothing is lost by that."""
+    bench, settings = await played(tmp_path, "pr")
+    origin, ssh = tmp_path / "origin.git", tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\necho 'Permission denied (publickey).' >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    monkeypatch.setenv("OF_GITHUB", "ghp_0123456789")
+    git(bench.repository, "remote", "set-url", "origin", "git@github.com:o/r.git")
+    settings = server_settings(tmp_path).model_copy(update={"push_evidence": True})
+    with pytest.raises(GitError, match=f"cannot push manta/{RUN} to origin") as caught:
+        await hand_over(bench.journal, settings, RUN)
+    assert f"nothing is lost: then `manta fetch {RUN} --pr`" in caught.value.fix
+    assert says("branch", "--list", "manta/*", cwd=bench.repository) == f"manta/{RUN}"
+
+    ssh.write_text(LOGGED_IN.format(origin=origin))
+    made = {(await hand_over(bench.journal, settings, RUN)).address for _ in range(2)}
+    assert made == {"https://github.com/o/r/pull/1"}
+    (asked,) = json.loads((tmp_path / "requests.json").read_text())
+    evidence = await bench.journal.get_blob(
+        (await Finished.of(bench.journal, settings, RUN)).delivery.evidence
+    )
+    assert f"Its sha256 is `{sha256(evidence).hexdigest()}`" in asked["body"]
+
+    clone = tmp_path / "elsewhere" / "clone"
+    git(tmp_path, "clone", "--quiet", str(origin), str(clone))
+    done = await asyncio.to_thread(verify, f"manta/{RUN}", clone, tmp_path / "elsewhere" / "state")
+    assert done.returncode == 0, done.stderr
+    assert sha256(evidence).hexdigest() in done.stderr
+    assert "every claim holds" in done.stdout
+
+
+def verify(branch: str, clone: Path, state: Path) -> subprocess.CompletedProcess[str]:
+    """`manta verify`, by somebody who has nothing but the clone."""
+    argv = [sys.executable, "-m", "cluster.cli", "verify", branch, "--repo", str(clone)]
+    return subprocess.run(
+        [*argv, "--state-dir", str(state)], capture_output=True, text=True, check=False, timeout=200
+    )
