@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pydantic import TypeAdapter
 
+from actors.agent.tracing import NoTracer, Tracer
 from actors.meter import WORKSPACES, Meter, Silence
 from actors.models.gateway import ModelGateway
 from actors.redoing import redo
@@ -61,6 +62,7 @@ class Hands:
     house: str = ""
     """Whose sandboxes these are; see `labels_of`."""
     meter: Meter = field(default_factory=Silence)
+    tracer: Tracer = field(default_factory=NoTracer)
     _preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _bundles: OrderedDict[BlobId, bytes] = field(default_factory=OrderedDict[BlobId, bytes])
 

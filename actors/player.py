@@ -79,17 +79,19 @@ class Player:
         """Let an agent work until it answers; continues where an earlier attempt stopped."""
         hands = self.hands
         agent = await self._agent(tools, sandbox, task, brief, grant)
+        conversation = ":".join(filter(None, (grant.step_key, task.part)))
         try:
-            return await run_agent(
-                agent,
-                task.text,
-                gateway=hands.gateway,
-                journal=hands.journal,
-                grant=grant,
-                conversation=":".join(filter(None, (grant.step_key, task.part))),
-                clock=hands.clock,
-                note=lambda text: hands.note(grant, text),
-            )
+            with hands.tracer.agent(agent.name, agent.role, conversation, grant):
+                return await run_agent(
+                    agent,
+                    task.text,
+                    gateway=hands.gateway,
+                    journal=hands.journal,
+                    grant=grant,
+                    conversation=conversation,
+                    clock=hands.clock,
+                    note=lambda text: hands.note(grant, text),
+                )
         except Suspend as asked:
             await hands.save(grant, sandbox)
             # Not an exception to Ray, and so no answer to whoever called from another process.
@@ -127,7 +129,9 @@ class Player:
             instructions=task.instructions,
             part=task.part,
             difficulty=task.difficulty,
-            toolset=ApprovalRequiredToolset(OutputLimitedToolset(equipped.toolset), permission),
+            toolset=hands.tracer.toolset(
+                ApprovalRequiredToolset(OutputLimitedToolset(equipped.toolset), permission)
+            ),
             answer=task.answer,
             limits=task.limits or limits_of(brief),
         )

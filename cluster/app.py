@@ -19,6 +19,7 @@ from cluster.papers import ClusterAddress
 from cluster.placing import door_seat, state_seat, workers_seat
 from cluster.servers import told_to_servers
 from cluster.settings import Settings
+from cluster.telemetry.tracing import Tracing
 from cluster.tooling import Tooling
 from cluster.worker import REMOTE, WorkerSetup
 from orchestration.ids import RunId, StepKey, new_run_id
@@ -125,6 +126,7 @@ class House:
             house=settings.house,
             keys=self._sandbox_keys(),
             seat=workers_seat(settings),
+            tracing=self._tracing(),
         )
 
     def _sandbox_keys(self) -> str:
@@ -136,6 +138,14 @@ class House:
         if kept is None and self.settings.sandbox in REMOTE:
             kept = keys.latest(self.settings.state_dir, "sandbox")
         return str(kept or "")
+
+    def _tracing(self) -> Tracing:
+        """Whether agents write spans, and where processes of the cluster read where these go."""
+        how = self.settings.traces
+        if how == "off":
+            return Tracing()
+        kept = keys.leave(self.address, "traces", keys.select(os.environ, "traces"))
+        return Tracing(how, str(kept or keys.latest(self.settings.state_dir, "traces") or ""))
 
     def _store_name(self) -> str:
         return "" if self.settings.store_url else checkpoints(self.settings).name

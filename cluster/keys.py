@@ -16,9 +16,10 @@ from typing import Literal
 from cluster.papers import ClusterAddress, Papers, own_folder
 from orchestration.errors import InfrastructureError
 
-Purpose = Literal["model", "sandbox", "store", "servers"]
+Purpose = Literal["model", "sandbox", "store", "servers", "traces"]
 
 _PATTERNS: Mapping[Purpose, str] = {
+    "traces": r"OTEL_\w+",
     "sandbox": r"(E2B|DAYTONA)_\w+",
     "store": r"MANTA_STORE_URL|PG\w+",
     # What litellm's providers read, and how to get to them.

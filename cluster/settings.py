@@ -43,6 +43,7 @@ FOREIGN_VARIABLES = (
     "DAYTONA_API_URL",
     "DAYTONA_TARGET",
     "GH_TOKEN",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
 )
 """Variables of others that matter here; `.env.example` explains each."""
 
@@ -214,6 +215,10 @@ class Settings(BaseSettings):
     """Agents with a language server at once, per machine; the others use grep."""
     recall_timeout_s: float = Field(default=1.5, gt=0, le=60)
     """Then planning goes on without memory."""
+
+    traces: Literal["off", "on", "content"] = "off"
+    """Spans of agents, sent to where OTEL_EXPORTER_OTLP_ENDPOINT says; `content` adds what agents
+    read, wrote and did. Never set by a repository."""
 
     slots: int = Field(default=1, ge=1, le=64)
     """Tasks that share one worker process of a role: a process takes 60 MB, a slot about one."""

@@ -19,7 +19,8 @@ from cluster import keys as kept_keys
 from cluster.finding import find, find_journal, state_here
 from cluster.telemetry.on_ray import RayMeter
 from cluster.telemetry.relay import RelayMeter, relay_to
-from cluster.telemetry.witness import counting
+from cluster.telemetry.tracing import Tracing
+from cluster.telemetry.witness import both, counting
 from cluster.tooling import Tooling
 from orchestration.clock import SystemClock
 from orchestration.ids import RunId
@@ -61,16 +62,19 @@ class WorkerSetup:
     recall_s: float = 1.5
     keys: str = ""
     """A file with the key that the sandboxes' level needs; "" for the node's environment."""
+    tracing: Tracing = field(default_factory=Tracing)
     seat: Seat = ANYWHERE
     """Where players may be."""
 
     async def hands(self, name: str) -> Hands:
         """What a player works with."""
-        meter = self.meter()
+        meter, tracer = self.meter(), await self.tracing.open()
+        asked = [GatewayHandle(find(name), name) for name in self.gateways]
         return Hands(
             name=name,
             journal=await self.journal(),
-            gateway=SpreadGateway([GatewayHandle(find(name), name) for name in self.gateways]),
+            gateway=tracer.gateway(SpreadGateway(asked)),
+            tracer=tracer,
             sandboxes=await self.provider(meter),
             recaller=self.remembering(meter).recaller(self.repository),
             meter=meter,
@@ -83,14 +87,14 @@ class WorkerSetup:
 
     async def stage(self, run_id: RunId) -> Stage:
         """What a supervisor plays on."""
-        meter = self.meter()
+        meter, tracer = self.meter(), await self.tracing.open()
         hiring = Hiring(run_id, self, meter, self.seat)
         return Stage(
             journal=await self.journal(),
             pools=open_pools(hiring, tasks=self.tasks, slots=self.slots),
             memory=self.remembering(meter),
             sandboxes=await self.provider(meter),
-            witness=counting(meter, then=meter.close),
+            witness=both(tracer.witness, counting(meter, then=meter.close)),
             suspended=self.suspended,
             house=self.house,
             elsewhere=None if self.level in REMOTE else partial(_elsewhere, self, run_id),

@@ -49,6 +49,17 @@ def counting(
     return witness
 
 
+def both(first: Witness, second: Witness) -> Witness:
+    """Two witnesses of the same run."""
+
+    @asynccontextmanager
+    async def witness(journal: Journal, run_id: RunId, restarted: bool) -> AsyncGenerator[None]:
+        async with first(journal, run_id, restarted), second(journal, run_id, restarted):
+            yield
+
+    return witness
+
+
 async def _bounded(work: Awaitable[None]) -> None:
     """Do it within a moment, or leave it."""
     try:
