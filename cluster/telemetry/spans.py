@@ -125,9 +125,13 @@ class SpanTracer:
                 info = await asyncio.wait_for(journal.info(run_id), FLUSH_MS / 1000)
                 if info.status.ended:
                     self._end_run(info)
-                await asyncio.to_thread(self._provider.force_flush, FLUSH_MS)
+                await asyncio.to_thread(self.flush)
             except Exception as error:  # noqa: BLE001 - a door: spans never fail the work
                 _log.warning("the span of run %s is missing: %r", run_id, error)
+
+    def flush(self) -> bool:
+        """Send what is there; False if that took too long. Blocking."""
+        return self._provider.force_flush(FLUSH_MS)
 
     def _end_run(self, info: RunInfo) -> None:
         facts = {

@@ -5,14 +5,16 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.demo.sample import RECORDING
+from cluster.demo.sample import RECORDING, lay_out
+from tests.cluster.telemetry.receiver import receiving
 from tests.cluster.telemetry.test_dashboard import expressions, named
-from tests.journeys.conftest import REQUEST
+from tests.journeys.conftest import recorded
 from tests.journeys.door import Door, kill
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -75,45 +77,89 @@ class Figures:
         )
 
 
-def test_a_run_with_a_death_in_it_fills_every_panel(door: Door, wordkit: Path) -> None:
-    replay = priced(door.place / "priced.jsonl")
-    run = door.start(
-        "run", REQUEST.read_text(encoding="utf-8"), "--repo", str(wordkit), "--replay", str(replay)
-    )  # fmt: skip
-    run.until(step="write_code", status="started")
-    team = shown_by_ray(door)
-    kill(door.processes("ray::Coder")[0])
-    said = run.rest()
-    assert said.code == 0, said.err
+@dataclass(frozen=True)
+class Watched:
+    """A run of the sample that was watched: its id, and what was seen of it."""
 
-    def done() -> Figures | None:
-        found = Figures(door)
-        return found if found.of("runs_total", status="done") else None
+    run_id: str
+    figures: Figures
+    scraped: str
+    actors: set[str]
+    spans: list[dict[str, Any]]
 
-    assert {name.rstrip("-0123456789") for name in team} >= {
-        "architect", "coder", "supervisor:" + said.of("watching")["run_id"].rstrip("-0123456789"),
-        "checkpoints", "governor", "memory", "models",
-    }  # fmt: skip
-    figures = eventually(done)
-    exists = set(re.findall(r"^(ray_manta_\w+)\{", scraped(door), re.MULTILINE))
-    wanted = set().union(*map(named, expressions()))
-    assert wanted - exists == set()
+
+@pytest.fixture(scope="module")
+def watched(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    """A run in which a coder dies, whose model has a price, and whose spans are received."""
+    wordkit = tmp_path_factory.mktemp("watched") / "wordkit"
+    lay_out(wordkit)
+    with receiving() as receiver:
+        run = door.start(
+            *recorded(wordkit)[:-1],
+            str(priced(door.place / "priced.jsonl")),
+            environment={"MANTA_TRACES": "on", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url},
+        )
+        run.until(step="write_code", status="started")
+        actors = shown_by_ray(door)
+        kill(door.processes("ray::Coder")[0])
+        said = run.rest()
+        assert said.code == 0, said.err
+
+        def done() -> Figures | None:
+            found = Figures(door)
+            return found if found.of("runs_total", status="done") else None
+
+        figures = eventually(done)
+        return Watched(
+            said.of("watching")["run_id"], figures, scraped(door), actors, receiver.spans
+        )
+
+
+def test_a_run_with_a_death_in_it_fills_every_panel(watched: Watched) -> None:
+    exists = set(re.findall(r"^(ray_manta_\w+)\{", watched.scraped, re.MULTILINE))
+    assert set().union(*map(named, expressions())) - exists == set()
+
+
+def test_figures_are_those_of_the_run(watched: Watched) -> None:
+    figures = watched.figures
     assert figures.of("recoveries_total", what="worker") >= 1
     assert figures.of("step_failures_total", outcome="retry") >= 1
     assert figures.of("tasks_ended_total", outcome="merged") >= 3
     for gate in ("red", "green", "review", "merge"):
         assert figures.of("gate_verdicts_total", gate=gate, verdict="passed") >= 3
-    turns = figures.of("model_turns_total", model="recording:openai/mailbox")
-    assert turns >= 20
+    assert figures.of("model_turns_total", model="recording:openai/mailbox") >= 20
     assert figures.of("model_cost_usd_total") == pytest.approx(
         0.01 * figures.of("model_tokens_total", kind="cached") / 500
     )
-    assert (
-        figures.of("command_seconds_count", level="local")
-        > figures.of("workspace_seconds_count")
-        > 5
-    )
+    commands = figures.of("command_seconds_count", level="local")
+    assert commands > figures.of("workspace_seconds_count") > 5
     assert figures.of("lease_wait_seconds_count", role="coder") >= 6
     assert figures.of("recall_seconds_count", outcome="answered") >= 1
-    ours = [line for line in scraped(door).splitlines() if "ray_manta_" in line]
-    assert said.of("watching")["run_id"] not in "".join(ours)
+
+
+def test_no_figure_names_a_run(watched: Watched) -> None:
+    ours = [line for line in watched.scraped.splitlines() if "ray_manta_" in line]
+    assert watched.run_id not in "".join(ours)
+
+
+def test_rays_dashboard_shows_a_team(watched: Watched) -> None:
+    assert {name.rstrip("-0123456789") for name in watched.actors} >= {
+        "architect", "coder", "checkpoints", "governor", "memory", "models",
+    }  # fmt: skip
+    assert f"supervisor:{watched.run_id}" in watched.actors
+
+
+def test_spans_are_one_tree_under_the_run(watched: Watched) -> None:
+    spans = watched.spans
+    (root,) = [span for span in spans if span["name"] == "invoke_workflow delivery"]
+    agents = [span for span in spans if span["gen_ai.operation.name"] == "invoke_agent"]
+    below = [span for span in spans if span not in (root, *agents)]
+    assert {span["gen_ai.agent.name"] for span in agents} == {
+        "architect", "coder", "reviewer", "security",
+    }  # fmt: skip
+    assert {span["parent"] for span in agents} == {root["id"]}
+    assert {span["trace"] for span in spans} == {root["trace"]}
+    # Only what the dead coder had under its hands has no parent.
+    assert len([span for span in below if span["parent"] in {a["id"] for a in agents}]) > 40
+    assert {span["gen_ai.operation.name"] for span in below} == {"chat", "execute_tool"}
+    assert (root["manta.run"], root["manta.status"]) == (watched.run_id, "done")
