@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from actors.tools.text import neutralise
@@ -71,9 +71,7 @@ def _told(event: Event) -> str:
     """What happened, in a few words; nothing where that would say nothing."""
     match event.kind:
         case EventKind.STEP:
-            words = step_in_words(event.step)
-            how = "" if event.status == "started" else f": {event.status}"
-            return f"{words}{how} {event.text}".strip() if words else ""
+            return _step_told(event)
         case EventKind.RUN:
             return f"run {event.status} {event.text and f'({event.text})'}"
         case EventKind.WAITING:
@@ -86,6 +84,32 @@ def _told(event: Event) -> str:
             return f"{event.status} {event.text}"
         case EventKind.NOTE | EventKind.TURN:
             return event.text
+
+
+def _step_told(event: Event) -> str:
+    words = step_in_words(event.step)
+    match event.status:
+        case "started" if words:
+            return words if event.attempt <= 1 else f"{words}, attempt {event.attempt}"
+        case "failed" | "retry":
+            again = " (trying again)" if event.status == "retry" else ""
+            return f"{words or event.step} failed: {event.text}{again}"
+        case "done" if event.step == "merge":
+            return "merged"
+        case _:
+            return ""
+
+
+_QUOTED = re.compile(r"`([^`\n]+)`")
+
+
+def _code(text: str) -> Markup:
+    """Text with what stands in backticks as code."""
+    *parts, rest = _QUOTED.split(neutralise(text))
+    said = zip(parts[::2], parts[1::2], strict=True)
+    return Markup("").join(
+        [*(Markup("{}<code>{}</code>").format(*each) for each in said), escape(rest)]
+    )
 
 
 _WORDS = re.compile(r"\w+|\s+|.")
@@ -117,7 +141,7 @@ def _environment() -> Environment:
     )
     filters: dict[str, Any] = {
         "moment": _moment, "clock": _clock, "iso": _iso, "ago": _ago, "span": _span,
-        "money": _money, "short": _short, "told": _told, "parted": _parted,
+        "money": _money, "short": _short, "told": _told, "parted": _parted, "code": _code,
     }  # fmt: skip
     made.filters.update(filters)
     return made

@@ -47,7 +47,7 @@ def _red(report: TestReport | None) -> Iterator[Mark]:
     if report.problem or not failed:
         yield Mark("Red", "bad", report.problem or "nothing failed")
     else:
-        yield Mark("Red", "good", f"{_counted(failed, 'test')} failed before")
+        yield Mark("Red", "good", f"{failed} failed before")
 
 
 def _green(report: TestReport | None) -> Iterator[Mark]:
@@ -56,7 +56,7 @@ def _green(report: TestReport | None) -> Iterator[Mark]:
     if report.problem or report.exit_code:
         yield Mark("Green", "bad", report.problem or f"exit code {report.exit_code}")
     else:
-        yield Mark("Green", "good", "the suite passes after")
+        yield Mark("Green", "good", "suite passes")
 
 
 def _review(name: str, review: Review | None) -> Iterator[Mark]:
