@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from actors.handles import ActorHandle, ResidentHandle
-from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
+from actors.memory import PIECES, IndexReport, Lesson, RecallReport, SourceFile
 from actors.meter import RECALLS, Meter, Silence
 from actors.vector_store.protocol import RowKind
 from orchestration.errors import MantaError, StoreError
@@ -36,7 +36,7 @@ class MemoryHandle(ResidentHandle):
         self._meter = meter or Silence()
 
     async def recall(
-        self, repository: str, query: str, *, limit: int = 8, kinds: Sequence[RowKind] = KINDS
+        self, repository: str, query: str, *, limit: int = PIECES, kinds: Sequence[RowKind] = KINDS
     ) -> RecallReport:
         began = time.monotonic()
         report = await self._recalled(repository, query, limit, kinds)

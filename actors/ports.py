@@ -12,7 +12,7 @@ from actors.assignments import (
     PlanJob,
     VerifyJob,
 )
-from actors.memory import IndexReport, Lesson, RecallReport, SourceFile
+from actors.memory import PIECES, IndexReport, Lesson, RecallReport, SourceFile
 from actors.pool import Pool
 from orchestration.ids import StepGrant
 from orchestration.messages import Plan
@@ -50,7 +50,7 @@ class SecurityPort(Protocol):
 class MemoryPort(Protocol):
     """Memory as a team uses it: `recall` never raises, the other verbs may raise `MantaError`s."""
 
-    async def recall(self, repository: str, query: str, *, limit: int = 8) -> RecallReport: ...
+    async def recall(self, repository: str, query: str, *, limit: int = PIECES) -> RecallReport: ...
     async def manifest(self, repository: str) -> dict[str, str]: ...
     async def index(
         self,

@@ -17,16 +17,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.memory import SourceFile, ranking, rows
+from actors.context.tokens import count
+from actors.memory import PIECES, SourceFile, ranking, rows
 from actors.memory.chunks import chunks_of
 from actors.memory.memory import Memory
+from actors.tools.quoting import quoted
 from actors.vector_store.milvus import MilvusStore
 from benchmarks.recall_packages import ROOT, embedder, package, sources
 from benchmarks.recall_questions import CLICK, COMMANDER, REQUESTS
 from orchestration.clock import SystemClock
+from orchestration.messages import Recollection
 
-Ask = Callable[[str], Awaitable[list[str]]]
-"""A question to the symbols of the first five pieces."""
+Ask = Callable[[str], Awaitable[list[tuple[str, str]]]]
+"""A question to the symbols and texts of at most five pieces."""
 SETS = {"click": CLICK, "requests": REQUESTS, "commander": COMMANDER}
 WAYS = ("grep", "dense", "BM25", "hybrid")
 SCALE = 20_000
@@ -46,37 +49,44 @@ class Score:
     millis: list[float]
     cpu: list[float]
     """Milliseconds of this process, Milvus Lite and all: other load does not count."""
+    pieces: int = 0
+    tokens: int = 0
+    """Of all pieces of all questions."""
 
 
 def grep(files: Mapping[str, SourceFile]) -> Ask:
     pieces = [chunk for path, file in files.items() for chunk in chunks_of(path, file.text)]
 
-    async def ask(question: str) -> list[str]:
+    async def ask(question: str) -> list[tuple[str, str]]:
         wanted = {word.lower() for word in re.findall(r"\w{3,}", question)}
         ranked = sorted(pieces, key=lambda p: -sum(word in p.text.lower() for word in wanted))
-        return [piece.symbol for piece in ranked[:5]]
+        return [(piece.symbol, piece.text) for piece in ranked[:5]]
 
     return ask
 
 
 def recall(memory: Memory, repository: str) -> Ask:
-    async def ask(question: str) -> list[str]:
-        report = await memory.recall(repository, question, limit=5)
+    async def ask(question: str) -> list[tuple[str, str]]:
+        report = await memory.recall(repository, question)
         assert not report.note, report.note
-        return [found.source.rpartition(" ")[2] for found in report.found]
+        return [_told(found) for found in report.found]
 
     return ask
 
 
 def by_vector(store: MilvusStore, embed: Callable[[str], Awaitable[list[float]]], key: str) -> Ask:
-    async def ask(question: str) -> list[str]:
+    async def ask(question: str) -> list[tuple[str, str]]:
         hits = await store.search(
-            key, "", kinds=["code"], limit=5 * ranking.DEPTH, vector=await embed(question)
+            key, "", kinds=["code"], limit=ranking.depth(PIECES), vector=await embed(question)
         )
-        found = [rows.recollection(row) for row in ranking.best(hits, question, 5)]
-        return [each.source.rpartition(" ")[2] for each in found]
+        best = enumerate(ranking.best(hits, question, PIECES))
+        return [_told(rows.recollection(row, place)) for place, row in best]
 
     return ask
+
+
+def _told(piece: Recollection) -> tuple[str, str]:
+    return piece.source.rpartition(" ")[2], quoted([piece])
 
 
 async def score(questions: tuple[tuple[str, str], ...], ask: Ask) -> Score:
@@ -86,7 +96,9 @@ async def score(questions: tuple[tuple[str, str], ...], ask: Ask) -> Score:
         found = await ask(question)
         done.millis.append((time.perf_counter() - start) * 1000)
         done.cpu.append((time.process_time() - worked) * 1000)
-        right = [each == symbol or each.startswith(f"{symbol}.") for each in found]
+        right = [each == symbol or each.startswith(f"{symbol}.") for each, _ in found]
+        done.pieces += len(found)
+        done.tokens += sum(count({"content": text}) for _, text in found)
         done.first, done.five = done.first + any(right[:1]), done.five + any(right)
         if not any(right):
             done.missed.append(f"{question} -> {symbol}")
@@ -192,16 +204,19 @@ def page(scores: dict[str, dict[str, Score]], figures: list[tuple[str, str]]) ->
         "",
         f"## The right symbol among the first five, of {total} questions",
         "",
-        "| way | " + " | ".join(SETS) + " | all | first | CPU ms |",
-        "|---|" + "--:|" * (len(SETS) + 3),
+        "| way | " + " | ".join(SETS) + " | all | first | pieces | tokens | CPU ms |",
+        "|---|" + "--:|" * (len(SETS) + 5),
     ]
     for way, by_package in scores.items():
         five = [f"{by_package[name].five}/{by_package[name].asked}" for name in SETS]
         whole = sum(done.five for done in by_package.values()) / total
         first = sum(done.first for done in by_package.values()) / total
+        pieces = sum(done.pieces for done in by_package.values())
+        tokens = sum(done.tokens for done in by_package.values())
         millis = statistics.median(m for done in by_package.values() for m in done.cpu)
         lines.append(
-            f"| {way} | " + " | ".join(five) + f" | {whole:.0%} | {first:.0%} | {millis:.0f} |"
+            f"| {way} | " + " | ".join(five) + f" | {whole:.0%} | {first:.0%} "
+            f"| {pieces / total:.1f} | {tokens / total:,.0f} | {millis:.0f} |"
         )
     lines += [
         "",
@@ -213,6 +228,9 @@ def page(scores: dict[str, dict[str, Score]], figures: list[tuple[str, str]]) ->
         " no code; a real embedding model should do better, and none could be reached here.",
         "- *hybrid* is what memory does when an embedding model is configured, *BM25* what it does"
         " without one.",
+        "- *pieces* and *tokens* are what one question brings into a prompt, labels and fences"
+        " included. What comes far behind the best piece is not sent, and pieces from the third on"
+        " are shorter: eight whole ones took 2,047 (BM25) and 1,747 (hybrid) tokens.",
         "",
         f"## At {SCALE:,} symbols, by words alone",
         "",

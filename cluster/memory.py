@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from actors.memory import RecallReport
+from actors.memory import PIECES, RecallReport
 from actors.memory.feeding import Indexer
 from actors.memory_handle import MemoryHandle
 from actors.models.routing import parse_routes
@@ -28,7 +28,7 @@ class MemoryDesk(Indexer, Protocol):
     """Memory as a person uses it."""
 
     async def recall(
-        self, repository: str, query: str, *, limit: int = 8, kinds: Sequence[RowKind] = ...
+        self, repository: str, query: str, *, limit: int = PIECES, kinds: Sequence[RowKind] = ...
     ) -> RecallReport: ...
     async def drop(self, repository: str, kinds: Sequence[RowKind] = ...) -> int: ...
     async def close(self) -> None: ...

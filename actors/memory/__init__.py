@@ -3,6 +3,6 @@
 What travels is exported here and light. All the rest is for memory's own process.
 """
 
-from actors.memory.values import IndexReport, Lesson, RecallReport, SourceFile
+from actors.memory.values import PIECES, IndexReport, Lesson, RecallReport, SourceFile
 
-__all__ = ["IndexReport", "Lesson", "RecallReport", "SourceFile"]
+__all__ = ["PIECES", "IndexReport", "Lesson", "RecallReport", "SourceFile"]

@@ -14,7 +14,7 @@ from actors.memory import ranking, rows
 from actors.memory.chunks import MAX_CHUNKS, Chunk, chunks_of
 from actors.memory.rows import Indexed
 from actors.memory.sieve import why_not
-from actors.memory.values import IndexReport, Lesson, RecallReport, SourceFile
+from actors.memory.values import PIECES, IndexReport, Lesson, RecallReport, SourceFile
 from actors.tools.text import neutralise, one_line
 from actors.vector_store.protocol import Row, RowKind, VectorStore
 from orchestration.clock import Clock
@@ -74,7 +74,7 @@ class Memory:
         repository: str,
         query: str,
         *,
-        limit: int = 8,
+        limit: int = PIECES,
         kinds: Sequence[RowKind] = RECALLED_KINDS,
     ) -> RecallReport:
         """What memory knows about the query, within `timeout_s`. Never raises."""
@@ -101,9 +101,10 @@ class Memory:
         limit = min(max(limit, 1), _MAX_LIMIT)
         vector, note = await self._question_vector(asked)
         hits = await self._store.search(
-            repository, asked, kinds=kinds, limit=limit * ranking.DEPTH, vector=vector
+            repository, asked, kinds=kinds, limit=ranking.depth(limit), vector=vector
         )
-        found = tuple(rows.recollection(row) for row in ranking.best(hits, asked, limit))
+        found = ranking.best(hits, asked, limit)
+        found = tuple(rows.recollection(row, place) for place, row in enumerate(found))
         return RecallReport(found, note or self._note)
 
     async def _question_vector(self, query: str) -> tuple[tuple[float, ...] | None, str]:

@@ -13,18 +13,26 @@ from pathlib import PurePosixPath
 from actors.vector_store.protocol import Hit, Row
 from actors.vector_store.words import words, words_of
 
-DEPTH = 6
-"""Rows fetched for each one wanted."""
+DEPTH, LEAST = 6, 48
+"""Rows fetched for each one wanted, and at least."""
 _SHARE = 0.3
 """Of the best row's score by words: what has less merely has a word in common."""
 _NEAR = 0.7
 """Of the best row's nearness: the nearest of many strangers is a stranger."""
 _MEANING = 0.7
 """What nearness counts beside words: a word in common is the better witness."""
+_GAP = 0.55
+"""Of the points of the best of its kind: what has less was not the answer to any question there, and
+each piece shown is paid for in every turn."""
 _PER_FILE = 5
 _TEST = re.compile(r"(^|[/_.-])(tests?|specs?|testing|examples?|benchmarks?|fixtures?)([/_.-]|$)")
 _PROSE = frozenset({".md", ".rst", ".txt", ".adoc", ".html"})
 _LOG = re.compile(r"(^|/)(changelog|changes|history|news|releases?)(\.|/|$)", re.IGNORECASE)
+
+
+def depth(limit: int) -> int:
+    """How many rows to fetch for so many wanted ones."""
+    return max(LEAST, DEPTH * limit)
 
 
 def best(hits: Sequence[Hit], question: str, limit: int) -> list[Row]:
@@ -33,8 +41,17 @@ def best(hits: Sequence[Hit], question: str, limit: int) -> list[Row]:
     top = max((hit.by_vector for hit in hits), default=0.0)
     ordered = sorted(hits, key=lambda hit: -_points(hit, top))
     # Looked at one by one, for as long as more are wanted: reading all of them takes a while.
-    relevant = (hit.row for hit in ordered if _is_relevant(hit, asked, top))
-    return list(islice(_without_repeats(relevant), limit))
+    relevant = (hit for hit in ordered if _is_relevant(hit, asked, top))
+    return list(islice(_without_repeats(_near_the_best(relevant, top)), limit))
+
+
+def _near_the_best(hits: Iterator[Hit], top: float) -> Iterator[Row]:
+    """The rows before the points drop, of code and of lessons; hits come best first."""
+    floors: dict[str, float] = {}
+    for hit in hits:
+        points = _points(hit, top)
+        if points >= floors.setdefault(hit.row.kind, _GAP * points):
+            yield hit.row
 
 
 def _is_relevant(hit: Hit, asked: set[str], top: float) -> bool:

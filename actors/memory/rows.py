@@ -13,8 +13,9 @@ from orchestration.ids import CommitId
 from orchestration.messages import Recollection
 
 PATH_BYTES = 1_500
-_RECALLED_CHARS = 2_500
-"""Of one recollection; a symbol that is longer is worth opening."""
+_RECALLED_CHARS = (2_500, 2_500, 1_200)
+"""Of one recollection: of the best, the next, and each after them. A symbol that is longer is worth
+opening."""
 _LESSON_CHARS = 2_000
 """Of a problem, and of a fix."""
 _SYMBOL_CHARS = 200
@@ -32,13 +33,17 @@ class Indexed:
     chunks: dict[str, str]
 
 
-def recollection(row: Row) -> Recollection:
-    """A row as it is shown: labelled, capped, and unable to act on its reader."""
+def recollection(row: Row, place: int = 0) -> Recollection:
+    """A row as it is shown: labelled, capped, and unable to act on its reader.
+
+    `place` is its own among those shown, from 0.
+    """
+    limit = _RECALLED_CHARS[min(place, len(_RECALLED_CHARS) - 1)]
     label = f"{row.source} {row.form} {row.symbol}" if row.kind == "code" else _lesson_label(row)
     return Recollection(
         source=one_line(neutralise(label), 300),
         commit=CommitId(one_line(neutralise(row.commit), 64)),
-        text=cap(neutralise(row.text), _RECALLED_CHARS),
+        text=cap(neutralise(row.text), limit),
     )
 
 

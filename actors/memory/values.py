@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from orchestration.messages import Recollection
 
+PIECES = 5
+"""Recalled at most, where nobody names another number."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:

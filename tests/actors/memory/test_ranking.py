@@ -24,6 +24,25 @@ def test_a_text_that_merely_shares_a_word_is_left_out() -> None:
     assert shown(hit(1, "a.py:1-2"), far) == ["a.py:1-2"]
 
 
+def test_what_comes_far_behind_the_best_is_left_out_and_all_after_it() -> None:
+    found = shown(
+        hit(1, "a.py:1-2", "refund card"),
+        hit(2, "b.py:1-2", "refund cards", by_words=0.6),
+        hit(3, "c.py:1-2", "refund a card", by_words=0.5),
+    )
+    assert found == ["a.py:1-2", "b.py:1-2"]
+
+
+def test_the_floor_is_that_of_the_best_answer_not_of_the_one_before() -> None:
+    steps = [hit(n, f"{n}.py:1-2", f"refund card {n}", by_words=1 - n / 10) for n in range(6)]
+    assert shown(*steps) == [f"{n}.py:1-2" for n in range(5)]
+
+
+def test_a_poor_best_answer_does_not_silence_its_equals() -> None:
+    tests = [hit(n, f"tests/test_{n}.py:1-2", f"refund card {n}", by_words=0.4) for n in range(3)]
+    assert len(shown(*tests)) == 3
+
+
 def test_a_long_question_wants_several_words_in_common() -> None:
     question = "refund the money of orders that were cancelled before shipping began yesterday"
     assert shown(hit(1, "a.py:1-2", "licence of the money", symbol=""), question=question) == []
@@ -40,7 +59,7 @@ def test_code_comes_before_its_tests_and_tests_before_old_news() -> None:
     found = shown(
         hit(1, "CHANGES.rst:1-9", "refund card one", symbol=""),
         hit(2, "tests/test_pay.py:1-9", "refund card two", by_words=0.9),
-        hit(3, "pay.py:1-9", "refund card three", by_words=0.8),
+        hit(3, "pay.py:1-9", "refund card three", by_words=0.5),
     )
     assert found == ["pay.py:1-9", "tests/test_pay.py:1-9", "CHANGES.rst:1-9"]
 
