@@ -22,8 +22,8 @@ _NEAR = 0.7
 _MEANING = 0.7
 """What nearness counts beside words: a word in common is the better witness."""
 _GAP = 0.55
-"""Of the points of the best of its kind: what has less was not the answer to any question there, and
-each piece shown is paid for in every turn."""
+"""Of the points of the best of its kind: what has less was not the answer to any question there,
+and each piece shown is paid for in every turn."""
 _PER_FILE = 5
 _TEST = re.compile(r"(^|[/_.-])(tests?|specs?|testing|examples?|benchmarks?|fixtures?)([/_.-]|$)")
 _PROSE = frozenset({".md", ".rst", ".txt", ".adoc", ".html"})
