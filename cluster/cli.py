@@ -3,6 +3,9 @@
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
+
+from cluster.completing import stand_in, wants_run
 
 COMMANDS = {
     "run": "cluster.commands.running:run",
@@ -17,6 +20,7 @@ COMMANDS = {
     "resume": "cluster.commands.following:resume",
     "cancel": "cluster.commands.deciding:cancel",
     "fetch": "cluster.commands.looking:fetch_branch",
+    "replay": "cluster.commands.replaying:replay",
     "fork": "cluster.commands.running:fork",
     "verify": "cluster.commands.verifying:verify",
     "memory": "cluster.commands.memory:memory",
@@ -25,6 +29,7 @@ COMMANDS = {
     "web": "cluster.commands.web:web",
     "doctor": "cluster.commands.machine:doctor",
     "metrics": "cluster.commands.metrics:metrics",
+    "completion": "cluster.commands.completing:completion",
     "tools": "cluster.commands.tools:tools",
     "lsp": "actors.lsp.command:lsp",
 }
@@ -38,7 +43,13 @@ class Doors(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if wants_run(cmd_name):
+            return stand_in(cmd_name)
         return door_named(cmd_name) if cmd_name in COMMANDS else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def door_named(name: str) -> click.Command:

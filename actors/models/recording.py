@@ -8,7 +8,7 @@ at the end of the file is ignored, and removed before more is written.
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,35 @@ def read_recording(path: Path) -> Recording:
     return Recording(replies, about, str(path))
 
 
+def begin_recording(path: Path, about: Mapping[str, str]) -> None:
+    """Make a recording's file, saying what it is about; one that is there stays as it is.
+
+    Raises:
+        UsageError: it cannot be written, or is another file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            whole, _ = _complete_lines(path.read_bytes())
+            _header(path, whole[0] if whole else b"")
+        else:
+            _write_header(path, about)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the recording {path}: {error.strerror}", "name another file"
+        ) from None
+
+
+def write_recording(path: Path, replies: Iterable[RecordedReply], about: Mapping[str, str]) -> None:
+    """A whole recording at once, in the place of any other. Blocks."""
+    draft = path.with_name(f".{path.name}.draft")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_header(draft, about)
+    lines = b"".join(said.model_dump_json().encode() + b"\n" for said in replies)
+    _write(draft, lines, os.O_APPEND)
+    draft.replace(path)
+
+
 class RecordingGateway:
     """Wraps a gateway and appends every reply to a file before handing it on."""
 
@@ -135,8 +164,12 @@ class RecordingGateway:
             _header(self._path, whole[0])
             os.truncate(self._path, length)
         else:
-            header = json.dumps({"manta_recording": VERSION, "about": self._about})
-            _write(self._path, header.encode() + b"\n", os.O_TRUNC)
+            _write_header(self._path, self._about)
+
+
+def _write_header(path: Path, about: Mapping[str, str]) -> None:
+    header = json.dumps({"manta_recording": VERSION, "about": dict(about)})
+    _write(path, header.encode() + b"\n", os.O_TRUNC)
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

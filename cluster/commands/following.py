@@ -15,14 +15,16 @@ from orchestration.ids import parse_run_id
 @click.command()
 @RUN_ID
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Leave out events up to SEQ.")
+@asking
 @afar
 @common
 @door
 async def watch(run_id: str, after: int, **options: Any) -> int:
-    """Follow a run until it ends or waits for you."""
+    """Follow a run until it ends or waits for you; what it asks can be answered here."""
     async with open_desk(settings_from(options)) as desk:
         known = parse_run_id(run_id)
-        return await watch_to_end(desk, known, as_json=options["as_json"], after=after)
+        as_json, asks = options["as_json"], not options["no_ask"]
+        return await watch_to_end(desk, known, as_json=as_json, after=after, asks=asks)
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from actors.models.recording import begin_recording
 from cluster.app import House, open_house
 from cluster.build import build_id
 from cluster.demo.sample import demo_order
@@ -18,6 +19,7 @@ from cluster.intake import Order, take_in
 from cluster.jobs.packing import other_sender
 from cluster.options import RUN_ID, asking, common, door, running, say, settings_from, tell
 from cluster.progress import busy
+from cluster.replaying import about
 from cluster.settings import Settings
 from cluster.watching import watch_to_end
 from orchestration.ids import StepKey, parse_run_id
@@ -89,15 +91,17 @@ async def play(order: Order, settings: Settings, *, as_json: bool, asks: bool = 
             if source.is_dirty:
                 say(f"note: uncommitted changes in {source.name} stay as they are, not part of it")
             await require_able(settings, request.deliver, order.repository)
+            if order.record:
+                await asyncio.to_thread(begin_recording, order.record.absolute(), about(request))
             now("joining the Ray cluster (one is started where there is none)")
             house = await stack.enter_async_context(open_house(settings))
             now("seating the team")
             await house.journal.put_blob(source.bundle)
-            await _start(house, request)
+            await start(house, request)
         return await watch_to_end(desk_in(house), request.run_id, as_json=as_json, asks=asks)
 
 
-async def _start(house: House, request: FeatureRequest) -> None:
+async def start(house: House, request: FeatureRequest) -> None:
     """Start a run. A stop of this door (SIGTERM) is stored as a cancel, however early it comes."""
     begun, loop = asyncio.Event(), asyncio.get_running_loop()
     stops: set[asyncio.Task[None]] = set()
