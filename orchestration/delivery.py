@@ -37,6 +37,7 @@ from orchestration.passages import (
     changed_tests,
     error_class,
     green_verdict,
+    has_test,
     is_agreed,
     is_clean,
     is_idle,
@@ -122,9 +123,18 @@ def building(crew: Crew, score: "Score", limits: Limits, play: Play) -> Flow[Ass
     """One task, from a failing test to its merge."""
     red = Workflow("red", Work).then(play(score.write_test)).then(play(score.prove_red)).commit()
     tested = Workflow("test", Work).dountil(red, is_red, at_most=limits.red_attempts).commit()
+    strength = (
+        Workflow("strength", Work)
+        .branch(
+            (has_test, play(score.challenge)),
+            default=step(keep, id="unchallenged"),
+            id="challenged",
+        )
+        .commit()
+    )
     examine = (
         Workflow("examine", Work)
-        .parallel(play(score.review), play(score.audit), play(score.challenge))
+        .parallel(play(score.review), play(score.audit), *([strength] if limits.mutants else []))
         .map(all_verdicts)
         .then(score.agree)
         .commit()
@@ -234,8 +244,6 @@ class Score:
         return work.having(audit=await self.crew.audit(work, ctx))
 
     async def challenge(self, work: Work, ctx: StepContext) -> Work:
-        if work.test is None or not self.limits.mutants:
-            return work
         return work.having(strength=await self.crew.challenge(work, ctx))
 
     async def agree(self, work: Work) -> Work:

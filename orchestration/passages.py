@@ -151,8 +151,14 @@ def best(attempts: Sequence[Collected[Work]]) -> Work:
 
 
 def all_verdicts(arms: dict[str, Work]) -> Work:
-    """Join reviewer, security and mutants."""
-    return arms["review"].having(audit=arms["audit"].audit, strength=arms["challenge"].strength)
+    """Join reviewer, security and, where they are tried, mutants."""
+    strength = arms["strength"].strength if "strength" in arms else None
+    return arms["review"].having(audit=arms["audit"].audit, strength=strength)
+
+
+def has_test(work: Work) -> bool:
+    """There are tests of its own, so that mutants can say how strong they are."""
+    return work.test is not None
 
 
 def is_clean(work: Work) -> bool:

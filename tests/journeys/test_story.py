@@ -66,10 +66,10 @@ async def test_a_task_without_behaviour_is_done_without_a_test(tmp_path: Path) -
         return APPROVED
 
     bench = minds(tmp_path, mind)
-    outcome = await bench.drive(await bench.request())
+    outcome = await bench.drive(await bench.request(mutants=4))
     (proof,) = (await evidence(bench, outcome))["tasks"]
     assert (proof["red"], proof["test_commit"], proof["green"]["exit_code"]) == (None, None, 0)
-    assert await steps(bench, "write_test") == []
+    assert await steps(bench, "write_test") == await steps(bench, "challenge") == []
     assert "It changes no behaviour" in heard[0]
     assert "Approve only if no behaviour changed" in heard[-1]
 
@@ -80,7 +80,7 @@ async def test_a_task_without_behaviour_that_breaks_some_is_sent_back(tmp_path: 
             return plan(upkeep("tidy", "wordkit/counting.py"))
         if request.role == "coder" and request.turn == 1:
             if "#2" in request.conversation.partition("green")[2]:
-                assert "passed before and fails" in told(request)
+                assert "passed before and did not run" in told(request)
                 return says(("run", {"command": "git checkout HEAD~1 -- wordkit/counting.py"}))
             return writes("wordkit/counting.py", '"""Nothing is left."""\n')
         return finish(title="Tidy", notes="") if request.role == "coder" else APPROVED
