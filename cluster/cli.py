@@ -8,6 +8,7 @@ from click.shell_completion import CompletionItem
 from cluster.completing import stand_in, wants_run
 
 COMMANDS = {
+    "init": "cluster.commands.starting:init",
     "run": "cluster.commands.running:run",
     "demo": "cluster.commands.running:demo",
     "submit": "cluster.commands.submitting:submit",
@@ -31,6 +32,7 @@ COMMANDS = {
     "metrics": "cluster.commands.metrics:metrics",
     "completion": "cluster.commands.completing:completion",
     "tools": "cluster.commands.tools:tools",
+    "mcp": "cluster.commands.programs:mcp",
     "lsp": "actors.lsp.command:lsp",
 }
 """In the order of `manta --help`."""

@@ -18,9 +18,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from actors.models.gateway import ModelGateway, ModelRequest, Role
+from actors.models.routing import ROLES
 from actors.sandbox.obstacles import obstacles
 from actors.sandbox.opening import examine_level
 from actors.sandbox.protocol import Check, Level
+from cluster.app import open_store
 from cluster.connection import probe
 from cluster.intake import routes_of
 from cluster.local_cluster import cluster_status, named_cluster
@@ -39,19 +42,45 @@ SAFE_SQLITE = (3, 51, 3)
 FREE_BYTES = 2 * 1024**3
 NETWORK_FILE_SYSTEMS = re.compile(r"nfs\d?|cifs|smb\d?|9p|afs|ceph|glusterfs|lustre|fuse\..*")
 PATIENCE_S = 60.0
+MOST_RUNS = 1_000
+IMPORT_MILVUS = "import pymilvus, milvus_lite"
+ASK_MILVUS = """
+import os, pymilvus
+print(pymilvus.MilvusClient(os.environ["MANTA_MEMORY_URI"], timeout=10).get_server_version())
+"""
 
 
-async def examine(settings: Settings) -> list[Check]:
-    """All checks, in the order in which a person would fix them."""
+async def examine(settings: Settings, *, is_online: bool = False) -> list[Check]:
+    """All checks, in the order in which a person would fix them.
+
+    `is_online`: every model is asked one short question, which costs next to nothing.
+    """
+    tried = (
+        ("sandbox", sandbox(settings)),
+        ("store", store(settings)),
+        ("model", models(settings, is_online=is_online)),
+        ("memory", memory(settings)),
+    )
+    return [*await _at_a_look(settings), *await _side_by_side(*tried)]
+
+
+async def examine_quickly(settings: Settings) -> list[Check]:
+    """The machine and its sandbox: what has to be well whatever is asked of it."""
+    return [*await _at_a_look(settings), *await _side_by_side(("sandbox", sandbox(settings)))]
+
+
+async def _at_a_look(settings: Settings) -> list[Check]:
     quick = (python, platform, git, ray_version, sqlite, variables)
     checks = [check() for check in quick]
     checks += await asyncio.to_thread(state_directory, settings.state_dir)
     checks.append(await asyncio.to_thread(ray_cluster, settings))
-    checks += await asyncio.to_thread(tool_checks, settings)
-    tried = (("sandbox", sandbox(settings)), ("model", models(settings)), ("memory", memory()))
+    return [*checks, *await asyncio.to_thread(tool_checks, settings)]
+
+
+async def _side_by_side(*tried: tuple[str, Coroutine[None, None, list[Check]]]) -> list[Check]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_bounded(name, work)) for name, work in tried]
-    return [*checks, *(check for task in tasks for check in task.result())]
+    return [check for task in tasks for check in task.result()]
 
 
 # --- the machine ---------------------------------------------------------------------------------
@@ -192,41 +221,78 @@ def _of_level(level: Level, checks: Sequence[Check]) -> str:
 _TELLING = ("engine", "limits", "image")
 
 
-async def models(settings: Settings) -> list[Check]:
-    """Every role's model is known and its key is there. Nothing is sent."""
+async def store(settings: Settings) -> list[Check]:
+    """Runs can be read, as every door reads them: token, versions and database are right."""
+    try:
+        async with open_store(settings) as journal:
+            runs = len(await journal.runs(limit=MOST_RUNS))
+    except MantaError as error:
+        return [Check("store", False, error.what, error.fix)]
+    kind = "PostgreSQL" if settings.store_url else "SQLite in the state directory"
+    number = f"{runs} or more" if runs == MOST_RUNS else runs
+    return [Check("store", True, f"{kind}, {number} runs")]
+
+
+async def models(settings: Settings, *, is_online: bool = False) -> list[Check]:
+    """Every role's model is known and its key is there. Without `is_online` nothing is sent."""
     try:
         routes = routes_of(settings)
     except MantaError:
         fix = "name one: --model PROVIDER/NAME or MANTA_MODEL (manta demo needs none)"
         return [Check("model", False, "no model is named", fix)]
     room = await asyncio.to_thread(importlib.import_module, "actors.models.litellm")
-    gateway = room.LitellmGateway(routes)
+    gateway: ModelGateway = room.LitellmGateway(routes)
     checks: list[Check] = []
-    for role in ("architect", "coder", "reviewer", "security"):
+    answers: dict[str, str] = {}
+    for role in ROLES:
+        name = f"model of the {role}"
         try:
-            checks.append(Check(f"model of the {role}", True, await gateway.check(role)))
+            model = await gateway.check(role)
+            if is_online:
+                answers[model] = answers.get(model) or await _asked(gateway, role)
+            said = f"{model}, {answers[model]}" if is_online else model
+            checks.append(Check(name, True, said))
         except MantaError as error:
-            checks.append(Check(f"model of the {role}", False, error.what, error.fix))
+            checks.append(Check(name, False, error.what, error.fix))
     return checks
 
 
-async def memory() -> list[Check]:
-    """Milvus can be imported: in a process of its own, for it is large."""
+async def _asked(gateway: ModelGateway, role: Role) -> str:
+    """How fast a model answers."""
+    question = {"role": "user", "content": "Say: ok"}
+    request = ModelRequest(
+        key=f"doctor-{role}/1",
+        role=role,
+        conversation="doctor",
+        turn=1,
+        messages=(question,),
+        max_output_tokens=64,
+    )
+    return f"answers in {(await gateway.complete(request)).seconds:.1f} s"
+
+
+async def memory(settings: Settings) -> list[Check]:
+    """Milvus can be imported, or the server answers: in another process, for it is large."""
+    uri = settings.memory_uri
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-W", "ignore", "-c", "import pymilvus, milvus_lite",
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+        sys.executable, "-P", "-W", "ignore", "-c", ASK_MILVUS if uri else IMPORT_MILVUS,
+        env={**os.environ, "MANTA_MEMORY_URI": uri or ""},
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        _, said = await process.communicate()
+        out, said = await process.communicate()
     except asyncio.CancelledError:
         process.kill()
         await process.wait()
         raise
+    if process.returncode == 0:
+        good = f"Milvus {out.decode().strip()} answers" if uri else "Milvus Lite can be imported"
+        return [Check("memory", True, good)]
     words = said.decode("utf-8", "replace").strip().splitlines()
-    detail = words[-1] if process.returncode and words else "Milvus Lite can be imported"
-    fix = "install the locked packages again: make setup (runs go on without memory meanwhile)"
-    return [Check("memory", process.returncode == 0, detail, fix)]
+    fix = "check MANTA_MEMORY_URI and that server" if uri else "install them again: make setup"
+    whole = f"{fix} (runs go on without memory meanwhile)"
+    return [Check("memory", False, words[-1] if words else "it failed without a word", whole)]
 
 
 async def _bounded(name: str, work: Coroutine[None, None, list[Check]]) -> list[Check]:

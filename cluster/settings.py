@@ -121,6 +121,7 @@ class Settings(BaseSettings):
         env_nested_delimiter=ENV_NESTED,
         env_ignore_empty=True,
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     # Where things are

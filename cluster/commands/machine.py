@@ -1,16 +1,20 @@
 """Doors to the machine: up, down, doctor."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import click
 
 from actors.sandbox.obstacles import apparmor_profile
+from actors.tools.text import neutralise
 from cluster import shown
 from cluster.connection import client_environment
 from cluster.doctor import examine
 from cluster.local_cluster import cluster_in_use, stop_cluster
-from cluster.options import common, door, say, settings_from, tell
+from cluster.options import common, door, loaded_from, say, settings_from, tell
+from cluster.progress import busy
+from cluster.sources import described
 from cluster.sweeping import sweep
 
 
@@ -45,12 +49,16 @@ async def down(**options: Any) -> int:
 @common
 @click.option("--sweep", is_flag=True, help="First end sandboxes that no live run owns.")
 @click.option("--apparmor", is_flag=True, help="Only print the profile that bubblewrap needs.")
+@click.option("--settings", "only_settings", is_flag=True, help="Only show what holds, and why.")
+@click.option("--online", is_flag=True, help="Also ask every model one short question.")
 @door
 async def doctor(**options: Any) -> int:
     """Check this machine, and say how to fix what is wrong."""
     if options["apparmor"]:
         click.echo(apparmor_profile(), nl=False)
         return 0
+    if options["only_settings"]:
+        return await _tell_settings(options)
     settings = settings_from(options)
     if options["sweep"]:
         swept = await sweep(settings)
@@ -59,7 +67,17 @@ async def doctor(**options: Any) -> int:
             facts = {"id": ref.id, "level": ref.level, "run": run}
             tell(options["as_json"], "swept", f"ended sandbox {ref.id} of run {run}", **facts)
         say(f"sandboxes that no live run owns: {len(swept)} ended")
-    checks = await examine(settings)
+    with busy("examining this machine", as_json=options["as_json"]):
+        checks = await examine(settings, is_online=options["online"])
     for check in checks:
         tell(options["as_json"], "check", shown.check_line(check), **shown.check_facts(check))
     return 0 if all(check.ok for check in checks) else 1
+
+
+async def _tell_settings(options: dict[str, Any]) -> int:
+    """Every setting, its value, and who said so."""
+    repository = await asyncio.to_thread(Path.cwd)
+    for name, value, origin in described(loaded_from(options, str(repository))):
+        human = f"{name:<28} {neutralise(value):<40} {neutralise(origin)}"
+        tell(options["as_json"], "setting", human, name=name, value=value, origin=origin)
+    return 0

@@ -31,7 +31,7 @@ async def test_every_finding_that_is_bad_comes_with_a_fix(tmp_path: Path) -> Non
     checks = await examine(settings(tmp_path, sandbox="in-memory"))
 
     assert [check.name for check in checks if not check.ok and not check.fix] == []
-    assert {"python", "git", "ray", "state directory", "cluster", "sandbox", "memory"} <= {
+    assert {"python", "git", "ray", "state directory", "cluster", "sandbox", "store", "memory"} <= {
         check.name for check in checks
     }
 
