@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.nodes import undisturbed
 from tests.faults.oracle import Verdict, check
 from tests.faults.plan import Plan, Round
 
@@ -55,3 +56,9 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
         assert driver.stdin is not None
         driver.stdin.close()
         assert driver.wait(30) == 0
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tree that a run of the sample delivers on one machine."""
+    return undisturbed(tmp_path_factory.mktemp("one-machine"))

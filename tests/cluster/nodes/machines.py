@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.processes import family, is_alive
+from tests.cluster.nodes.partition import Cable
 from tests.journeys.door import MANTA, Door, title
 
 RAY = str(Path(sys.executable).parent / "ray")
@@ -29,7 +30,7 @@ DIES_WITHIN_S = 20
 QUICK_HEALTH = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "1500",
+    "RAY_health_check_timeout_ms": "5000",
     "RAY_health_check_failure_threshold": "3",
 }
 """A lost node is noticed after some seconds instead of 17: for the head's environment."""
@@ -75,7 +76,8 @@ class Node:
 class Machines:
     """A cluster and the ways to hurt it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], host: str = "") -> None:
+        self.host = host
         self.place = Path(tempfile.mkdtemp(prefix="mn-", dir="/tmp"))  # sockets want it short
         self.token = self.place / "token"
         self.token.write_text(secrets.token_hex(32))
@@ -92,9 +94,9 @@ class Machines:
         self.nodes: list[Node] = []
         self.address = ""
 
-    def head(self, *options: str, cpus: int = 2, **environment: str) -> Node:
+    def head(self, *options: str, cpus: int = 2, port: int = 0, **environment: str) -> Node:
         """Start a head; from now on nodes join this one, and doors talk to it."""
-        own = ("--head", "--port=0", "--include-dashboard=false", f"--num-cpus={cpus}")
+        own = ("--head", f"--port={port}", "--include-dashboard=false", f"--num-cpus={cpus}")
         manned = () if any("autoscaling" in option for option in options) else ("--no-monitor",)
         node = self._start("head", (*own, *manned, *options), QUICK_HEALTH | environment)
         written = node.place / "ray" / "ray_current_cluster"
@@ -102,38 +104,45 @@ class Machines:
         self.address = written.read_text().strip()
         return node
 
-    def join(self, *names: str, cpus: int = 2, **environment: str) -> list[Node]:
-        """Start nodes; each is labelled `name=NAME`. Returns once their raylets run."""
-        joined = [
-            self._start(
-                name,
-                (f"--address={self.address}", f"--labels=name={name}", f"--num-cpus={cpus}"),
-                environment,
-            )
-            for name in names
-        ]
-        for node in joined:
+    def join(
+        self, *names: str, cpus: int = 2, cable: Cable | None = None, **environment: str
+    ) -> list[Node]:
+        """Start nodes; each is labelled `pool=agents,name=NAME`. Returns once their raylets run.
+
+        With a cable they are at its far end.
+        """
+        joined: list[Node] = []
+        for name in names:
+            labels = f"--labels=pool=agents,name={name}"
+            options = (f"--address={self.address}", labels, f"--num-cpus={cpus}")
+            node = self._start(name, options, environment, cable)
             self._until(lambda node=node: "Ray runtime started" in self._said(node), node)
+            joined.append(node)
         return joined
 
-    def where(self, process: str, besides: Node | None = None) -> Node:
-        """A node on which such a process runs."""
-        found = [node for node in self.nodes if node is not besides and node.running(process)]
-        assert found, f"no {process!r} runs"
-        return found[0]
+    def where(self, *titles: str) -> list[Node]:
+        """Nodes on which a process with such a title runs."""
+        return [node for node in self.nodes if any(map(node.running, titles))]
 
     def close(self) -> None:
         for node in reversed(self.nodes):
             node.lose()
         shutil.rmtree(self.place, ignore_errors=True)
 
-    def _start(self, name: str, options: Sequence[str], environment: Mapping[str, str]) -> Node:
+    def _start(
+        self,
+        name: str,
+        options: Sequence[str],
+        environment: Mapping[str, str],
+        cable: Cable | None = None,
+    ) -> Node:
         number = next(_NUMBERS)
+        address = cable.far if cable else self.host or f"127.0.0.{number}"
         place = self.place / f"{name}{number}"
         (place / "state").mkdir(parents=True, mode=0o700)
         command = [
-            RAY, "start", "--block", *options,
-            f"--node-ip-address=127.0.0.{number}", f"--temp-dir={place / 'ray'}",
+            *(cable.enter if cable else ()), RAY, "start", "--block", *options,
+            f"--node-ip-address={address}", f"--temp-dir={place / 'ray'}",
             "--object-store-memory=83886080", "--include-log-monitor=false",
             "--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0",
             "--disable-usage-stats", "--log-color=false",
@@ -180,9 +189,12 @@ class FarDoor(Door):
 
 
 @contextmanager
-def machines(**environment: str) -> Generator[Machines]:
-    """No node yet; all that are started are gone afterwards."""
-    opened = Machines(environment)
+def machines(host: str = "", **environment: str) -> Generator[Machines]:
+    """No node yet; all that are started are gone afterwards.
+
+    With a `host` address all nodes of this machine have that one.
+    """
+    opened = Machines(environment, host)
     try:
         yield opened
     finally:
