@@ -34,15 +34,23 @@ _CONDITIONALS = {
 _COVERED = {"comparison_operator", "boolean_operator", "binary_expression", "not_operator",
             "boolean_literal", "true", "false", "let_condition", "let_chain"}  # fmt: skip
 """Conditions that other faults turn round, or that cannot be negated."""
-_NUMBERS = {
+NUMBERS = {
     "integer", "float", "number", "int_literal", "float_literal", "integer_literal",
 }  # fmt: skip
-_STRINGS = {"string", "string_literal", "interpreted_string_literal"}
+STRINGS = {"string", "string_literal", "interpreted_string_literal"}
 _THROWS = {"raise_statement", "throw_statement"}
 _DOES = {
     "call", "call_expression", "await", "await_expression",
     "augmented_assignment", "augmented_assignment_expression", "compound_assignment_expr",
 }  # fmt: skip
+_CALLS = {"call", "call_expression", "new_expression"}
+_MADE = re.compile(
+    rb"(\w+\.)*(\w*(Error|Exception|Warning)|Errorf|TypeVar|TypeVarTuple|ParamSpec|NewType|cast)"
+    rb"|errors\.New|Symbol"
+)
+_NEAR, _LONG_NAME = 2_000, 200
+"""Bytes: hostile code nests without end, and is not followed so far."""
+_ABSTRACT = re.compile(rb"raise NotImplementedError\b")
 _ASSIGNS = {"assignment", "assignment_expression", "assignment_statement"}
 _PLACES = {
     "attribute", "subscript", "member_expression", "subscript_expression",
@@ -103,7 +111,7 @@ def truths(node: Node, _tongue: Tongue) -> Iterator[Edit]:
 
 def numbers(node: Node, _tongue: Tongue) -> Iterator[Edit]:
     """`3` becomes `4`."""
-    if node.type in _NUMBERS and (found := re.fullmatch(rb"(\d+)(\.\d+)?", _text(node))):
+    if node.type in NUMBERS and (found := re.fullmatch(rb"(\d+)(\.\d+)?", _text(node))):
         whole, rest = found.group(1), found.group(2) or b""
         if len(whole) < 30:
             yield _whole(node, "constant", str(int(whole) + 1).encode() + rest)
@@ -111,7 +119,7 @@ def numbers(node: Node, _tongue: Tongue) -> Iterator[Edit]:
 
 def strings(node: Node, _tongue: Tongue) -> Iterator[Edit]:
     """A text becomes empty, and an empty one some text. Messages of errors are left alone."""
-    if node.type not in _STRINGS or node.child_count < 2 or _is_message(node):
+    if node.type not in STRINGS or node.child_count < 2 or _is_message(node):
         return
     inner = node.children[1:-1]
     if any(child.type in {"interpolation", "template_substitution"} for child in inner):
@@ -121,13 +129,27 @@ def strings(node: Node, _tongue: Tongue) -> Iterator[Edit]:
 
 
 def _is_message(node: Node) -> bool:
-    """Whether a string is a docstring, or is said only when something fails."""
+    """Whether a string is a docstring, names a type, or is said only when something fails."""
     around = node.parent
     if around is not None and around.type == "expression_statement":
         return True
+    calls = 0
     while around is not None and not around.type.endswith("_statement"):
+        if around.end_byte - around.start_byte > _NEAR:
+            return False
+        calls += around.type in _CALLS
+        if around.type in _CALLS and calls == 1 and _is_named_after(around):
+            return True
         around = around.parent
     return around is not None and around.type in _THROWS
+
+
+def _is_named_after(call: Node) -> bool:
+    """Whether a call makes an error, or a type; its text is then only a name for people."""
+    callee = call.child_by_field_name("function") or call.child_by_field_name("constructor")
+    if callee is None or callee.end_byte - callee.start_byte > _LONG_NAME:
+        return False
+    return _MADE.fullmatch(_text(callee)) is not None
 
 
 def returns(node: Node, tongue: Tongue) -> Iterator[Edit]:
@@ -141,7 +163,8 @@ def returns(node: Node, tongue: Tongue) -> Iterator[Edit]:
 
 def statements(node: Node, tongue: Tongue) -> Iterator[Edit]:
     """A call, an assignment to something that exists already, or a raise is left out."""
-    if _is_effect(node) or node.type in _THROWS:
+    throws = node.type in _THROWS and not _ABSTRACT.match(_text(node))
+    if throws or _is_effect(node):
         yield _whole(node, "statement removed", tongue.idle.encode())
 
 
@@ -163,6 +186,8 @@ def _is_effect(node: Node) -> bool:
 def arguments(node: Node, _tongue: Tongue) -> Iterator[Edit]:
     """`f(a, b)` becomes `f(b, a)`."""
     if node.type not in _ARGUMENTS or node.named_child_count < 2:
+        return
+    if node.parent and node.parent.type in _CALLS and _is_named_after(node.parent):
         return
     first, second = node.named_children[:2]
     if {first.type, second.type} & _NAMED_ARGUMENTS or _text(first) == _text(second):

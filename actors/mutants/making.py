@@ -9,7 +9,7 @@ from random import Random
 
 from tree_sitter import Node
 
-from actors.mutants.faults import FAULTS, Edit
+from actors.mutants.faults import FAULTS, NUMBERS, STRINGS, Edit
 from actors.mutants.languages import Tongue, tongue_of
 from orchestration.kinds import is_runner_config, is_test_path
 from orchestration.strength import Mutant
@@ -25,17 +25,37 @@ MAX_CODE = 2_000
 _UNTOUCHED = {
     "import_statement", "import_from_statement", "future_import_statement", "import_declaration",
     "use_declaration", "package_clause", "type", "type_annotation", "type_alias_declaration",
-    "type_alias_statement", "interface_declaration", "type_arguments", "type_parameters",
+    "type_alias_statement", "interface_declaration", "ambient_declaration", "type_arguments",
+    "type_parameters",
     "decorator", "attribute_item", "comment", "line_comment",
     "block_comment", "assert_statement", "token_tree", "ERROR",
 }  # fmt: skip
 """Kinds of nodes whose faults no test can show: types, names of modules, notes."""
+_DECLARES = (".d.ts", ".d.mts", ".d.cts")
 _LOGS = re.compile(
     rb"(self\.|this\.|cls\.)?_?(log|logger|logging|console|print|warnings|debug|tracing|slog)\b"
     rb"|fmt\.Print",
     re.IGNORECASE,
 )
-_GUARDS = re.compile(rb"\s*\(?(__name__|TYPE_CHECKING|typing\.TYPE_CHECKING)\b")
+_GUARDS = re.compile(
+    rb"\s*\(?(__name__|(typing\.)?TYPE_CHECKING|sys\.(version_info|platform)|os\.name"
+    rb"|process\.platform)\b"
+)
+"""What is the same in every run of the tests, so that one side of it never runs."""
+_ABOUT = re.compile(rb"__(all|author|copyright|doc|license|version)__\s*(:|\+?=)")
+_SETTINGS = {
+    "keyword_argument": ("name", "value"), "pair": ("key", "value"),
+    "default_parameter": ("name", "value"), "typed_default_parameter": ("name", "value"),
+    "assignment": ("left", "right"), "variable_declarator": ("name", "value"),
+}  # fmt: skip
+"""Kinds of nodes that give something a name, with the fields of the name and of what it is."""
+_WORDS = re.compile(rb"help|description|doc|epilog|metavar|deprecated")
+"""Said to people, and nothing depends on it."""
+_TIMES = re.compile(
+    rb"\w*(timeout|delay|interval|patience|backoff|ttl|deadline)\w*|\w+_(s|ms|sec|secs|seconds)",
+    re.I,
+)
+"""A second more is nothing that a test notices."""
 
 
 def mutants(
@@ -43,9 +63,10 @@ def mutants(
 ) -> tuple[Mutant, ...]:
     """At most `limit` mutants of the lines, spread over them; the same for the same arguments.
 
-    None for tests, for languages that we cannot read, and for files that are not UTF-8.
+    None for tests and declarations, for languages that we cannot read, and for files that are not
+    UTF-8.
     """
-    tongue = tongue_of(path)
+    tongue = None if path.endswith(_DECLARES) else tongue_of(path)
     if tongue is None or is_test_path(path) or is_runner_config(path) or not _is_text(source):
         return ()
     text = source.split(b"\n")
@@ -105,14 +126,32 @@ def _touches(node: Node, lines: Sequence[int]) -> bool:
 
 
 def _is_noise(node: Node, source: bytes) -> bool:
-    """Logging, guards for scripts and type checkers, and tests beside Rust code."""
-    if node.type == "expression_statement":
-        return _LOGS.match(source, node.start_byte) is not None
-    if node.type == "if_statement":
-        condition = node.child_by_field_name("condition")
-        return condition is not None and _GUARDS.match(source, condition.start_byte) is not None
-    before = node.prev_named_sibling if node.type == "mod_item" else None
-    return before is not None and source[before.start_byte : before.end_byte] == b"#[cfg(test)]"
+    """Logging, guards for scripts and type checkers, words for people, and tests beside code."""
+    match node.type:
+        case "expression_statement":
+            said = _LOGS.match(source, node.start_byte) or _ABOUT.match(source, node.start_byte)
+            return said is not None
+        case "if_statement":
+            condition = node.child_by_field_name("condition")
+            return condition is not None and bool(_GUARDS.match(source, condition.start_byte))
+        case "mod_item":
+            before = node.prev_named_sibling
+            return before is not None and before.text == b"#[cfg(test)]"
+        case kind if kind in _SETTINGS:
+            return _is_for_people(node, *_SETTINGS[kind])
+        case _:
+            return False
+
+
+def _is_for_people(node: Node, name_field: str, value_field: str) -> bool:
+    """Whether it names a text that people read, or a length of time."""
+    name, value = node.child_by_field_name(name_field), node.child_by_field_name(value_field)
+    if name is None or value is None or name.text is None:
+        return False
+    called = name.text.strip(b"'\"")
+    if value.type in STRINGS or value.type == "concatenated_string":
+        return node.type == "keyword_argument" and bool(_WORDS.fullmatch(called))
+    return value.type in NUMBERS and bool(_TIMES.fullmatch(called))
 
 
 def _spread(edits: list[tuple[int, Edit]], limit: int, random: Random) -> list[tuple[int, Edit]]:

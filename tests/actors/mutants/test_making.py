@@ -77,6 +77,21 @@ def test_faults_of_go_and_rust() -> None:
         ("a.py", "if __name__ == '__main__': main(1)\nif TYPE_CHECKING: x = 3\n"),
         ("a.py", "assert 1 < 2\n"),
         ("a.ts", 'import x from "y";\ntype T = "a" | 3;\nlet x: 3;\ninterface I { a: 3 }\n'),
+        ("a.py", "__all__ = ['a', 'b']\n__all__ += ['c']\n__version__ = '1'\n"),
+        ("a.py", "def f(a: 'int' = x) -> list['str']: 'Says 1.'\n"),
+        ("a.py", "x: 'int'\ny: Final['str']\ntype A = B['C']\n"),
+        ("a.py", "T = TypeVar('T')\nId = typing.NewType('Id', str)\ny = cast('int', x)\n"),
+        ("a.py", "if TYPE_CHECKING:\n    from a import b\nelse:\n    b = 1\n"),
+        ("a.py", "if sys.version_info >= (3, 12): x = 1\n"),
+        ("a.py", "def f(self):\n    raise NotImplementedError('in words')\n"),
+        ("a.py", "error = ValueError('in words')\n"),
+        ("a.py", "x = f(help='words', description='of ' 'two')\n"),
+        ("a.py", "def f(timeout: float = 3.5, wait_s=2): ...\nx = f(delay=1)\n"),
+        ("a.d.ts", "export const x = 3;\n"),
+        ("a.ts", "declare const x: 3;\ndeclare function f(a = 3): void;\n"),
+        ("a.js", "const e = new TypeError('words');\nconst s = Symbol('words');\n"),
+        ("a.js", "const o = { timeout: 100, 'delay': 3 };\n"),
+        ("a.go", 'package a\nvar E = errors.New("words")\n'),
         ("a.js", "console.log(1 < 2);\n"),
         ("a.rs", '#[derive(x)]\nfn f() { println!("{}", 3); }\n'),
         ("tests/test_a.py", "x = 3\n"),
@@ -87,6 +102,22 @@ def test_faults_of_go_and_rust() -> None:
 )
 def test_what_no_test_could_show_is_left_alone(path: str, source: str) -> None:
     assert faults(source, path) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("names = ['a']\n", "a"),
+        ("x = f(helper='a')\n", "a"),
+        ("x = f(retries=3)\n", "3"),
+        ("x = f(timeout=timeout < 3)\n", "<"),
+        ("def f():\n    raise ValueError\n", "raise ValueError"),
+        ("e = ValueError(f('a'))\n", "a"),
+        ("x = __all__ + ['a']\n", "a"),
+    ],
+)
+def test_what_only_looks_like_it_is_changed(source: str, wanted: str) -> None:
+    assert wanted in {before for before, _ in faults(source)}
 
 
 def test_only_changed_lines_are_changed() -> None:
