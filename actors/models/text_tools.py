@@ -31,6 +31,8 @@ _BLOCK = re.compile(r"(?:<tool_call>|<\|tool_call\|>|<\|python_tag\|>)\s*")
 _FENCED = re.compile(r"\A\s*```(?:json|tool_call)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _FUNCTION = re.compile(r"<function=([\w.-]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?(?:</parameter>|\Z)", re.DOTALL)
+_MARKS = re.compile(r"<(?=/?tool_(?:call|result)\b)")
+"""Where an answer, which anybody may have written, would end itself or begin another."""
 _NAME = re.compile(r'"name"\s*:\s*"([\w.-]+)"')
 _CUT_ARGUMENTS = re.compile(r'"(?:arguments|parameters)"\s*:\s*(\{.*)\Z', re.DOTALL)
 _ARGS = re.compile(r"\s*([\w.-]+)\s*\[ARGS\]\s*")
@@ -84,7 +86,7 @@ def _shown(message: WireMessage, names: Mapping[str, str]) -> str:
     text = str(message.get("content") or "")
     if message["role"] == "tool":
         name = names.get(str(message.get("tool_call_id")), "")
-        return f'<tool_result name="{name}">\n{text}\n</tool_result>'
+        return f'<tool_result name="{name}">\n{_MARKS.sub("&lt;", text)}\n</tool_result>'
     blocks = [
         f'<tool_call>\n{{"name": {json.dumps(call["function"]["name"])}, '
         f'"arguments": {call["function"]["arguments"]}}}\n</tool_call>'

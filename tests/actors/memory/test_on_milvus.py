@@ -32,3 +32,20 @@ async def test_memory_on_milvus_outlives_its_process(tmp_path: Path) -> None:
     assert await sources(memory, "weigh parcel") == []
     assert (await sources(memory, "tax price"))[0] == "tax.py:5-6 function tax"
     await memory.close()
+
+
+async def test_an_index_that_another_process_holds_costs_recall_and_nothing_more(
+    tmp_path: Path,
+) -> None:
+    holder = MilvusStore(str(tmp_path / "memory"), clock=SystemClock())
+    await holder.open()
+    other = MilvusStore(str(tmp_path / "memory"), clock=SystemClock())
+    memory = Memory(other, clock=SystemClock(), timeout_s=30)
+
+    report = await memory.recall("shop", "tax")
+    assert (report.found, report.consulted) == ((), False)
+    assert "memory is in use by another process" in report.note
+    await holder.close()
+    assert await memory.ready() == ""
+    assert (await memory.recall("shop", "tax")).consulted
+    await memory.close()

@@ -13,6 +13,7 @@ from actors.sandbox.local import LocalProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from actors.tools.files import FileTools
 from actors.tools.languages import (
+    FROM_ROOM,
     ROOM,
     DiagnosedToolset,
     LanguageServers,
@@ -168,6 +169,23 @@ async def test_a_server_that_is_killed_comes_back(languages: LanguageToolset, sa
     assert server
     await server._process.kill()  # pyright: ignore[reportPrivateUsage] - to kill it
     assert (await languages.call("document_symbols", {"path": "shop.py"})).ok
+
+
+async def test_a_server_that_keeps_dying_is_started_no_more_and_says_why(
+    sandbox: Sandbox, slots: Slots, monkeypatch: pytest.MonkeyPatch
+):
+    await sandbox.write_file("room/actors/lsp/__init__.py", b"")
+    dies = b"import sys\nopen('starts', 'a').write('x')\nsys.exit('no such grammar')\n"
+    await sandbox.write_file("room/actors/lsp/__main__.py", dies)
+    monkeypatch.setitem(FROM_ROOM, "PYTHONPATH", "/workspace/room")
+    tools = LanguageToolset(sandbox, slots, frozenset({".py"}))
+    said = [await tools.call("document_symbols", {"path": "shop.py"}) for _ in range(4)]
+    await tools.close()
+
+    assert not any(each.ok for each in said)
+    assert "no such grammar" in said[0].text
+    assert "keeps dying; use grep and read" in said[-1].text
+    assert (await sandbox.read_file("starts")) == b"xxx"
 
 
 async def test_a_lost_sandbox_is_no_answer(languages: LanguageToolset, sandbox: Sandbox):
