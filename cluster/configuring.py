@@ -115,7 +115,8 @@ def _fields(
 
 def _value(name: str, field: FieldInfo) -> object:
     """The default, or an example where that says nothing."""
-    default: Any = field.default_factory() if field.default_factory else field.default  # pyright: ignore[reportCallIssue]
+    make: Any = field.default_factory
+    default: Any = make() if make else field.default
     return EXAMPLES.get(name, default) if default in (None, (), "", {}) else default
 
 
