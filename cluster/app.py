@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from actors.handles import GatewayHandle, JournalHandle, ResidentHandle
 from actors.journal.opening import open_journal
 from actors.models.gateway import Role
-from actors.spawn import ANYWHERE, ResidentSpec, seated, start_resident, start_supervisor
+from actors.spawn import ResidentSpec, seated, start_resident, start_supervisor
 from cluster import keys
 from cluster.brain import Brain, ToolServers
 from cluster.build import build_id
@@ -16,7 +16,7 @@ from cluster.connection import MEMBERSHIP
 from cluster.local_cluster import cluster_in_use, cluster_status
 from cluster.memory import memory_spec, start_memory
 from cluster.papers import ClusterAddress
-from cluster.placing import door_seat, state_seat, workers_seat
+from cluster.placing import door_seat, hall_seat, state_seat, workers_seat
 from cluster.servers import told_to_servers
 from cluster.settings import Settings
 from cluster.telemetry.tracing import Tracing
@@ -98,9 +98,10 @@ class House:
         settings = self.settings
         brain = Brain.model_validate_json(request.brain)
         governor, memory = self._governor(), memory_spec(settings, self.address)
-        await seated(ResidentHandle(start_resident(governor), governor.name).ready(), "governor")
+        money = start_resident(governor, hall_seat())
+        await seated(ResidentHandle(money, governor.name).ready(), "the governor")
         gateways = self._gateways(brain, governor.name)
-        seat = door_seat() if brain.replay or brain.record else ANYWHERE
+        seat = door_seat() if brain.replay or brain.record else hall_seat(len(gateways))
         handles = [GatewayHandle(start_resident(spec, seat), spec.name) for spec in gateways]
         await seated(handles[0].ready(), "a model gateway", seat)
         await seated(start_memory(settings, self.address).ready(), "memory")

@@ -11,14 +11,14 @@ from actors.memory.feeding import Indexer
 from actors.memory_handle import MemoryHandle
 from actors.models.routing import parse_routes
 from actors.resident import entry_point
-from actors.spawn import ANYWHERE, ResidentSpec, end_residents, start_resident
+from actors.spawn import ResidentSpec, end_residents, start_resident
 from actors.vector_store.protocol import RowKind
 from cluster import keys
 from cluster.build import build_id
 from cluster.connection import connect
 from cluster.local_cluster import cluster_in_use, cluster_status
 from cluster.papers import ClusterAddress
-from cluster.placing import state_seat
+from cluster.placing import hall_seat, state_seat
 from cluster.settings import Settings
 
 ENTRY = "cluster.residents.memory:open_memory"
@@ -52,7 +52,7 @@ def start_memory(settings: Settings, address: ClusterAddress) -> MemoryHandle:
     spec = memory_spec(settings, address)
     if address.private_dir and not settings.memory_uri:
         end_residents("memory", but=spec.name)
-    seat = ANYWHERE if settings.memory_uri else state_seat(settings)
+    seat = hall_seat() if settings.memory_uri else state_seat(settings)
     return MemoryHandle(start_resident(spec, seat), spec.name, recall_s=settings.recall_timeout_s)
 
 

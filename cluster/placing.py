@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from actors.spawn import Seat
+from actors.spawn import ANYWHERE, HEAD, Seat
 from cluster.settings import Settings
 from orchestration.errors import InfrastructureError, UsageError
 
@@ -24,6 +24,15 @@ def workers_seat(settings: Settings) -> Seat:
 def door_seat() -> Seat:
     """Rather on the node of this driver, whose files it reads or writes."""
     return Seat(near=ray.get_runtime_context().get_node_id())
+
+
+def hall_seat(replicas: int = 1) -> Seat:
+    """Rather on the head: what outlives runs must not keep a node that a run made the cluster add.
+
+    Many replicas are spread.
+    """
+    heads = [node["NodeID"] for node in _living() if HEAD in node["Resources"]]
+    return Seat(near=heads[0]) if heads and replicas == 1 else ANYWHERE
 
 
 def state_seat(settings: Settings) -> Seat:
