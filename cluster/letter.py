@@ -158,11 +158,23 @@ def _final(final: TestReport | None) -> str:
 def _findings(evidence: Evidence, delivery: Delivery) -> Iterator[str]:
     found = [finding for proof in evidence.tasks for finding in _open(proof)]
     yield from (f"- {plain(finding.sentence())}" for finding in found[:50])
+    yield _scanned(evidence)
     yield (
         "Red and green can be run again by anyone who has the evidence: "
         f"`manta show {evidence.run_id} --evidence`, `manta verify FILE`. Its sha256 is "
         f"`{delivery.evidence}`."
     )
+
+
+def _scanned(evidence: Evidence) -> str:
+    """Which scanners looked at it, and which had to be done without."""
+    audits = [proof.audit for proof in evidence.tasks]
+    looked = {name for audit in audits for name in audit.scanners}
+    missing = {name for audit in audits for name in audit.missing}
+    if not looked:
+        return ""
+    without = f", without {plain(', '.join(sorted(missing)))}" if missing else ""
+    return f"Scanned by {plain(', '.join(sorted(looked)))}{without}."
 
 
 def _open(proof: TaskEvidence) -> tuple[Finding, ...]:

@@ -15,22 +15,38 @@ from orchestration.errors import MantaError
 SYSTEM = "/usr/local/bin:/usr/bin:/bin"
 """What sandboxes see besides the toolchains."""
 
+_SEMGREP = (
+    "To have it: python3 -m venv DIR, DIR/bin/pip install semgrep, and add DIR to MANTA_TOOLCHAINS"
+)
+
 
 def tool_checks(settings: Settings, environ: Mapping[str, str] = os.environ) -> list[Check]:
-    """Language servers on one line, and a line for each MCP server of the person's."""
-    return [language_servers(settings), *mcp_servers(settings, environ)]
+    """Language servers on one line, semgrep, and a line for each MCP server of the person's."""
+    return [language_servers(settings), semgrep(settings), *mcp_servers(settings, environ)]
+
+
+def semgrep(settings: Settings) -> Check:
+    """Whether sandboxes see it. Changes are scanned without it, too, by simpler means."""
+    if found := shutil.which("semgrep", path=_seen(settings)):
+        return Check("semgrep", True, f"{found}: scans changes with our rules and the repository's")
+    return Check("semgrep", True, f"not there, not needed: bandit and our own checks. {_SEMGREP}")
 
 
 def language_servers(settings: Settings) -> Check:
     """Those that sandboxes see. None is needed: agents go without."""
     if settings.lsp == "off":
         return Check("language servers", True, "off (MANTA_LSP)")
-    path = ":".join([*(f"{tools}/bin" for tools in settings.toolchains), SYSTEM])
+    path = _seen(settings)
     found = [each for each in LANGUAGES if shutil.which(each.command[0], path=path)]
     missing = [each for each in LANGUAGES if each not in found]
     detail = f"for {', '.join(each.name for each in found) or 'no language'}"
     hints = "; ".join(f"{each.name}: {each.install}" for each in missing)
     return Check("language servers", True, f"{detail} (not there: {hints})" if hints else detail)
+
+
+def _seen(settings: Settings) -> str:
+    """The PATH of a sandbox."""
+    return ":".join([*(f"{tools}/bin" for tools in settings.toolchains), SYSTEM])
 
 
 def mcp_servers(settings: Settings, environ: Mapping[str, str]) -> list[Check]:

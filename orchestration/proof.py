@@ -105,3 +105,7 @@ class Review(Frozen):
     approved: bool
     summary: str
     findings: tuple[Finding, ...] = ()
+    scanners: tuple[str, ...] = ()
+    """Programs that looked at the change besides, such as `bandit`; for a security verdict."""
+    missing: tuple[str, ...] = ()
+    """Those that would have, and are not there or failed: what only they see, nobody saw."""

@@ -41,9 +41,13 @@ class _Report(BaseModel):
     errors: list[_Failure] = []
 
 
-async def bandit(place: Place, added: AddedLines, *, timeout_s: float) -> tuple[Finding, ...]:
-    """Known weaknesses in Python. `# nosec` comments are not heeded."""
+async def bandit(
+    place: Place, added: AddedLines, *, timeout_s: float
+) -> tuple[Finding, ...] | None:
+    """Known weaknesses in Python; None without any. `# nosec` comments are not heeded."""
     paths = sorted(path for path in added if path.endswith((".py", ".pyi")))
+    if not paths:
+        return None
     found: list[Finding] = []
     for start in range(0, len(paths), _BATCH):
         files = [f"./{path}" for path in paths[start : start + _BATCH]]

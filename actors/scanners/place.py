@@ -1,6 +1,7 @@
 """What a scanner needs of a sandbox, and what it is given of a change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from orchestration.proof import Finding, Severity
@@ -35,11 +36,29 @@ class Place(Protocol):
     ) -> Ran: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What scanners found on a change, worst first, and which of them looked."""
+
+    findings: tuple[Finding, ...]
+    scanners: tuple[str, ...]
+    missing: tuple[str, ...]
+    """They would have looked, and are not there or failed."""
+
+
+_NOWHERE = "."
+
+
+def has_failed(found: Iterable[Finding]) -> bool:
+    """Whether one of these says that its scanner did not run."""
+    return any(finding.file == _NOWHERE for finding in found)
+
+
 def did_not_run(scanner: str, why: str) -> Finding:
     """A scanner that failed has not passed anything."""
     why = " ".join("".join(c if c.isprintable() else " " for c in why).split())[-300:]
     return Finding(
-        file=".",
+        file=_NOWHERE,
         severity=Severity.MEDIUM,
         why=f"{scanner} did not run, so nothing is known of what it looks for: {why}",
         fix="check that the sandbox's toolchain has it",

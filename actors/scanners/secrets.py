@@ -18,11 +18,13 @@ _WORDS = {"Secret Keyword", "Basic Auth Credentials"}
 _GENERATED = {".lock", ".sum", ".snap", ".svg", ".ipynb", ".map", ".min.js"}
 
 
-async def secrets(place: Place, added: AddedLines, *, timeout_s: float) -> tuple[Finding, ...]:
-    """Keys, tokens and passwords in the text. The findings do not repeat them."""
+async def secrets(
+    place: Place, added: AddedLines, *, timeout_s: float
+) -> tuple[Finding, ...] | None:
+    """Keys, tokens and passwords in the text; None without any. The findings do not repeat them."""
     paths = sorted(path for path in added if PurePosixPath(path).suffix not in _GENERATED)
     if not paths:
-        return ()
+        return None
     ran = await place.exec(
         ["python3", "-I", "-c", _script()],
         timeout_s=timeout_s,

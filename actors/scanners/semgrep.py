@@ -1,7 +1,7 @@
 """semgrep with our rules and the repository's own, where the sandbox has it.
 
 It is large, so that nothing installs it unasked: put a directory whose `bin` has it among the
-toolchains. Without it nothing is said; bandit and our own checks look for the same things by
+toolchains. Without it the evidence says so; bandit and our own checks look for the same things by
 simpler means.
 """
 
@@ -59,11 +59,32 @@ class _Report(BaseModel):
     results: list[_Result]
 
 
-async def semgrep(place: Place, added: AddedLines, *, timeout_s: float) -> tuple[Finding, ...]:
-    """Findings on added lines. `nosemgrep` comments and `.semgrepignore` are not heeded."""
-    paths = [p for p in sorted(added) if PurePosixPath(p).suffix.lower() in _READ]
+class AbsentError(Exception):
+    """It is not installed."""
+
+
+def is_readable(added: AddedLines) -> bool:
+    """Whether any of these files is of a language that it knows."""
+    return bool(_paths(added))
+
+
+def _paths(added: AddedLines) -> list[str]:
+    return [path for path in sorted(added) if PurePosixPath(path).suffix.lower() in _READ]
+
+
+async def semgrep(
+    place: Place, added: AddedLines, *, timeout_s: float
+) -> tuple[Finding, ...] | None:
+    """Findings on added lines; None where there is nothing that it can read.
+
+    `nosemgrep` comments and `.semgrepignore` are not heeded.
+
+    Raises:
+        AbsentError: the sandbox has none.
+    """
+    paths = _paths(added)
     if not paths:
-        return ()
+        return None
     ran = await place.exec(
         ["sh", "-c", _RUN, "sh", *(f"./{path}" for path in paths[:_MAX_FILES])],
         timeout_s=timeout_s,
@@ -71,7 +92,7 @@ async def semgrep(place: Place, added: AddedLines, *, timeout_s: float) -> tuple
         max_output=_MAX_OUTPUT,
     )
     if ran.exit_code == _ABSENT:
-        return ()
+        raise AbsentError
     try:
         report = _Report.model_validate_json(ran.stdout)
     except ValidationError:

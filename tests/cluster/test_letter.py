@@ -1,9 +1,9 @@
 import pytest
 
 from actors.evidence import Environment, Evidence
-from cluster.letter import plain, title_of
-from orchestration.ids import CommitId, RunId, TaskId
-from orchestration.messages import CodeTask, TaskEvidence, Usage
+from cluster.letter import body_of, plain, title_of
+from orchestration.ids import BlobId, CommitId, RunId, TaskId
+from orchestration.messages import CodeTask, Delivery, TaskEvidence, TreeRef, Usage
 from orchestration.proof import Review, TestReport
 
 COMMIT = CommitId("a" * 40)
@@ -66,3 +66,14 @@ def test_a_long_title_is_cut_to_what_a_log_shows() -> None:
 )
 def test_what_models_wrote_has_no_effect_in_markdown(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+def test_a_letter_says_who_scanned_the_change_and_who_was_missing() -> None:
+    audit = Review(approved=True, summary="", scanners=("bandit", "manta"), missing=("semgrep",))
+    made = evidence("Do it", proof("Add red").model_copy(update={"audit": audit}))
+    tree = TreeRef(commit=COMMIT, bundles=())
+    delivery = Delivery(
+        run_id=RunId("r"), branch="b", tree=tree,
+        bundle=BlobId("b"), evidence=BlobId("e"), summary="",
+    )  # fmt: skip
+    assert "Scanned by bandit, manta, without semgrep." in body_of(made, delivery, (), {})

@@ -236,6 +236,9 @@ async def test_a_weak_test_lets_mutants_live_and_the_coder_hears_of_them(tmp_pat
     trials = found["tasks"][0]["strength"]["trials"]
     assert {trial["fate"] for trial in trials} == {"killed"}
     assert found["tasks"][0]["strength"]["reverted"] is True
+    looked, missing = (set(found["tasks"][0]["audit"][key]) for key in ("scanners", "missing"))
+    assert {"bandit", "detect-secrets", "manta"} <= looked
+    assert (looked | missing) - {"bandit", "detect-secrets", "manta"} == {"semgrep"}
 
 
 async def test_a_request_that_is_met_already_changes_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ async def scanned(
 ) -> tuple[Finding, ...]:
     for path, text in files.items():
         await sandbox.write_file(path, text.encode())
-    return await scan(sandbox, changes=(), added=all_lines(files) if added is None else added)
+    lines = all_lines(files) if added is None else added
+    return (await scan(sandbox, changes=(), added=lines)).findings
 
 
 VULNERABLE = {
@@ -108,3 +109,24 @@ async def test_findings_are_capped_without_hiding_how_bad_they_are() -> None:
     assert len(found) == MAX_FINDINGS + 1
     assert found[-1].severity is Severity.HIGH
     assert "52 more findings" in found[-1].why
+
+
+@pytest.mark.parametrize(
+    ("path", "bandit", "looked", "missing"),
+    [
+        ("a.py", 0, ("bandit", "detect-secrets", "manta"), ("semgrep",)),
+        ("a.py", 1, ("detect-secrets", "manta"), ("bandit", "semgrep")),
+        ("a.md", 0, ("detect-secrets", "manta"), ()),
+    ],
+)
+async def test_it_is_told_which_scanners_looked_and_which_could_not(
+    path: str, bandit: int, looked: tuple[str, ...], missing: tuple[str, ...]
+) -> None:
+    async def answer(argv: Sequence[str], files: dict[str, bytes]) -> ExecResult:
+        if argv[0] == "sh":
+            return answered(127, b"")
+        return answered(bandit, b'{"results": []}') if "bandit" in argv else answered(0, b"[]")
+
+    sandbox = await InMemoryProvider(handler=answer).create(SandboxSpec())
+    made = await scan(sandbox, changes=(), added={path: {1: "x = y"}})
+    assert (made.scanners, made.missing) == (looked, missing)

@@ -10,7 +10,7 @@ import pytest
 
 from actors.sandbox.in_memory import InMemoryProvider, answered
 from actors.sandbox.protocol import ExecResult, Sandbox, SandboxSpec
-from actors.scanners.semgrep import semgrep
+from actors.scanners.semgrep import AbsentError, semgrep
 from orchestration.proof import Finding, Severity
 from tests.actors.scanners.test_scan import all_lines
 
@@ -29,7 +29,9 @@ async def told(stdout: bytes, code: int = 0) -> tuple[Finding, ...]:
         return answered(code, stdout, b"no rules")
 
     sandbox = await InMemoryProvider(handler=answer).create(SandboxSpec())
-    return await semgrep(sandbox, all_lines({"a.py": "x\ny\n", "b.md": "z"}), timeout_s=5)
+    found = await semgrep(sandbox, all_lines({"a.py": "x\ny\n", "b.md": "z"}), timeout_s=5)
+    assert found is not None
+    return found
 
 
 def result(line: int, severity: str = "ERROR", path: str = "./a.py") -> dict[str, object]:
@@ -51,8 +53,9 @@ async def test_results_on_added_lines_are_findings() -> None:
     ]
 
 
-async def test_a_sandbox_without_it_says_nothing_and_a_failure_is_a_finding() -> None:
-    assert await told(b"", 127) == ()
+async def test_a_sandbox_without_it_is_told_apart_and_a_failure_is_a_finding() -> None:
+    with pytest.raises(AbsentError):
+        await told(b"", 127)
     (finding,) = await told(b"oops", 2)
     assert "semgrep did not run" in finding.why
 
@@ -71,4 +74,5 @@ class TestReal:
         await sandbox.write_file("src/a.py", CODE.encode())
         await sandbox.write_file(".semgrepignore", b"src\n")
         found = await semgrep(sandbox, all_lines({"src/a.py": CODE}), timeout_s=90)
+        assert found is not None
         assert [(f.line, f.severity) for f in found] == [(4, Severity.HIGH), (6, Severity.HIGH)]
