@@ -151,6 +151,12 @@ async def letter(desk: ADesk, run_id: ARun) -> wire.Letter:
     return await desk.letter(run_id)
 
 
+@router.get("/runs/{run_id}/doing")
+async def doing(desk: ADesk, run_id: ARun) -> wire.Doing:
+    """What models say right now, as far as they stream."""
+    return await desk.doing(run_id)
+
+
 @router.get("/runs/{run_id}/graph")
 async def graph(desk: ADesk, run_id: ARun) -> wire.GraphShown:
     """The workflow that the run plays, and its steps so far."""

@@ -7,6 +7,8 @@ from contextlib import aclosing
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
+from cluster.desk.overhearing import Overhear, listening
+from cluster.desk.speaking import doing
 from cluster.desk.troubles import trouble_of
 from cluster.desk.wire import EventItem, Standing
 from cluster.follow import events
@@ -24,7 +26,7 @@ ALIVE_S = 15.0
 def stream(hall: Hall, run_id: RunId, after: int, *, alive_s: float = ALIVE_S) -> StreamingResponse:
     """Events after a number, until nobody drives the run; `end` when it has ended for good."""
     return StreamingResponse(
-        _alive(_lines(hall, run_id, after), alive_s),
+        _alive(with_words(_lines(hall, run_id, after), lambda: doing(run_id)), alive_s),
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},
     )
@@ -46,6 +48,34 @@ async def _alive(lines: AsyncGenerator[str], alive_s: float) -> AsyncGenerator[s
         upcoming.cancel()
         await asyncio.wait([upcoming])
         await lines.aclose()
+
+
+async def with_words(lines: AsyncGenerator[str], overhear: Overhear) -> AsyncGenerator[str]:
+    """The lines, and between them what models say: without a number, for they are not kept."""
+    sources = (lines, _spoken(overhear))
+    upcoming = {asyncio.ensure_future(anext(one, None)): one for one in sources}
+    try:
+        while True:
+            done, _ = await asyncio.wait(upcoming, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                source, said = upcoming.pop(task), task.result()
+                if source is lines and said is None:
+                    return
+                upcoming[asyncio.ensure_future(anext(source, None))] = source
+                if said is not None:
+                    yield said
+    finally:
+        for task in upcoming:
+            task.cancel()
+        await asyncio.wait(upcoming)
+        for source in sources:
+            await source.aclose()
+
+
+async def _spoken(overhear: Overhear) -> AsyncGenerator[str]:
+    async with aclosing(listening(overhear)) as heard:
+        async for said in heard:
+            yield _message("delta", said)
 
 
 async def _lines(hall: Hall, run_id: RunId, after: int) -> AsyncGenerator[str]:

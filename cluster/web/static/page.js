@@ -56,6 +56,14 @@ if (main.dataset.stream) {
   source.onmessage = refresh;
   source.addEventListener("rest", refresh);
   source.addEventListener("end", () => { source.close(); refresh(); });
+  source.addEventListener("delta", (event) => {
+    for (const said of JSON.parse(event.data).words) {
+      for (const part of document.querySelectorAll("[data-step]")) {
+        const step = part.dataset.step;
+        if (said.conversation === step || said.conversation.startsWith(step + ":")) part.textContent = said.text;
+      }
+    }
+  });
   source.addEventListener("trouble", (event) => tell(JSON.parse(event.data).what));
   source.onerror = () => { if (source.readyState === EventSource.CLOSED) refresh(); };
 }
@@ -129,7 +137,7 @@ const ABOUT = [["j k", "next, earlier"], ["Enter", "open"], ["u", "all runs"], [
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
   if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
-  else if (event.key === "a") document.querySelector(".question")?.querySelector("h2 ~ form textarea, textarea[name=comment]")?.focus();
+  else if (event.key === "a") document.querySelector(".question textarea[name=comment]")?.focus();
   else if (event.key === "?") help();
   else if (!press(event.key)) return;
   event.preventDefault();
