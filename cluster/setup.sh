@@ -19,6 +19,9 @@ if [ "${3:-}" = test ]; then
   ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing="$missing postgresql"
   # runc, for crun refuses control groups of both versions side by side; catatonit for ordinary users.
   command -v podman >/dev/null 2>&1 || docker info >/dev/null 2>&1 || missing="$missing podman runc catatonit"
+  # The review page is tried in a real browser.
+  command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
+    command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
   lean="--no-install-recommends"
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
