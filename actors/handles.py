@@ -24,6 +24,7 @@ from actors.assignments import ChallengeJob, CodeJob, ExamineJob, Handed, PlanJo
 from actors.mcp.protocol import Offer, RemoteAnswer
 from actors.models.gateway import ModelReply, ModelRequest, Role
 from actors.models.governor import Call, Lane, Leave
+from actors.models.speech import Words
 from orchestration.errors import InfrastructureError, MantaError, StoreError, WorkerLostError
 from orchestration.ids import BlobId, RunId, StepGrant, StepKey
 from orchestration.messages import (
@@ -253,6 +254,10 @@ class GatewayHandle(ResidentHandle):
 
     async def context_tokens(self, role: Role, difficulty: Difficulty = "normal") -> int:
         return await self._ask("context_tokens", role, difficulty)
+
+    async def doing(self, run: str) -> tuple[Words, ...]:
+        """What models are saying in a run right now, as far as they stream."""
+        return await self._ask("doing", run, again=False)
 
 
 class GovernorHandle(ResidentHandle):

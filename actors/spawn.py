@@ -213,12 +213,21 @@ def start_resident(spec: ResidentSpec, seat: Seat = ANYWHERE) -> ActorHandle:
 
 def end_residents(kind: str, *, but: str) -> None:
     """End the residents of a kind that were opened in another way, or by another build."""
+    for name, actor in residents(kind):
+        if name != but:
+            ray.kill(actor, no_restart=True)
+
+
+def residents(kind: str) -> list[tuple[str, ActorHandle]]:
+    """Names and actors of a kind's residents, of every build and configuration. Blocking."""
     found: Any = ray.util.list_named_actors(all_namespaces=True)
     named: list[dict[str, str]] = found
+    alive: list[tuple[str, ActorHandle]] = []
     for name in (each["name"] for each in named if each["namespace"] == NAMESPACE):
-        if name.startswith(f"{kind}-") and name != but:
+        if name.startswith(f"{kind}-"):
             with contextlib.suppress(ValueError):  # gone by itself
-                ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
+                alive.append((name, ray.get_actor(name, namespace=NAMESPACE)))
+    return alive
 
 
 async def on_other_nodes(job: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:

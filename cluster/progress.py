@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import Any, TextIO
@@ -19,6 +19,8 @@ from rich.text import Text
 
 from actors.tools.text import neutralise
 from cluster.brain import Brain
+from cluster.desk.overhearing import overheard
+from cluster.desk.wire import Speaking
 from cluster.figures import duration, totals
 from cluster.options import SCHEMA
 from cluster.painting import Painter, without_echo
@@ -179,6 +181,7 @@ class TreeSink:
         self._scene = Scene(request, RunView(), time.time(), None, is_recorded(request), glyphs)
         self._ask_plan = plan
         self._timer: asyncio.TimerHandle | None = None
+        self._words: Sequence[Speaking] = ()
 
     def __enter__(self) -> "TreeSink":
         self._tick()
@@ -196,9 +199,14 @@ class TreeSink:
             with suppress(MantaError):  # the tree is drawn without it
                 self._scene = replace(self._scene, plan=await self._ask_plan())
 
+    def hear(self, words: Sequence[Speaking]) -> None:
+        """What models say right now; it is painted until something else is said."""
+        self._words = words
+
     def _tick(self) -> None:
         self._scene = replace(self._now(), tick=self._scene.tick + 1)
-        self._painter.paint(draw(self._scene, *self._painter.room))
+        speaking = replace(self._scene, view=overheard(self._scene.view, self._words))
+        self._painter.paint(draw(speaking, *self._painter.room))
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _now(self) -> Scene:

@@ -59,6 +59,8 @@ class Act:
     """The player at work, once heard of."""
     said: str = ""
     """What the player does, in its words. Untrusted."""
+    key: str = ""
+    """The step's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def _step(row: Row, event: Event) -> Row:
 def _begun(row: Row, event: Event) -> Row:
     name = step_in_words(event.step)
     again = f", attempt {event.attempt}" if name and event.attempt > 1 else ""
-    running = MappingProxyType({**row.running, event.key: Act(name + again)})
+    running = MappingProxyType({**row.running, event.key: Act(name + again, key=event.key)})
     is_rival = bool(_RIVAL.search(event.key))
     begins_round = event.step == "write_code" and event.attempt <= 1 and not is_rival
     stage = row.stage if is_rival else _STAGE.get(event.step, row.stage)

@@ -4,17 +4,18 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from cluster import person, shown
 from cluster.asking import ask_person
 from cluster.brain import Brain
 from cluster.budgets import is_about_budget
+from cluster.desk.overhearing import listening
 from cluster.desk.protocol import Desk
 from cluster.desk.wire import Cancelled, RunDetail
 from cluster.options import say, tell
-from cluster.progress import is_screen, open_sink
+from cluster.progress import TreeSink, is_screen, open_sink
 from orchestration.errors import LimitError, NotFoundError
 from orchestration.events import Event, EventSink
 from orchestration.ids import CommitId, RunId
@@ -57,7 +58,8 @@ async def watch_to_end(
         # A tree shows the run as a whole; lines go on after those that were told.
         begin = 0 if is_tree else after
         with open_sink(request, as_json=as_json, plan=plan) as sink:
-            await _told(desk.events(run_id, after=begin), sink)
+            async with _overheard(desk, run_id, sink):
+                await _told(desk.events(run_id, after=begin), sink)
         detail = await desk.run(run_id)
         if detail.run.status in {"running", "pending"}:  # somebody had it go on just now
             after = detail.run.seq
@@ -66,6 +68,26 @@ async def watch_to_end(
         if not asked or not await ask_person(desk, run_id, person.Person()):
             return await conclude(desk, detail, as_json=as_json, home=home)
         after = (await desk.run(run_id)).run.seq
+
+
+@asynccontextmanager
+async def _overheard(desk: Desk, run_id: RunId, sink: EventSink) -> AsyncGenerator[None]:
+    """What models say meanwhile, for a sink that paints it."""
+    if not isinstance(sink, TreeSink):
+        yield
+        return
+    listener = asyncio.create_task(_listen(desk, run_id, sink))
+    try:
+        yield
+    finally:
+        listener.cancel()
+        await asyncio.wait([listener])
+
+
+async def _listen(desk: Desk, run_id: RunId, sink: TreeSink) -> None:
+    async with aclosing(listening(lambda: desk.doing(run_id))) as heard:
+        async for said in heard:
+            sink.hear(said.words)
 
 
 async def _told(events: AsyncGenerator[Event], sink: EventSink) -> None:

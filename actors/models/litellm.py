@@ -16,6 +16,7 @@ from actors.models.normalising import normalise, sendable, with_cache_marks
 from actors.models.replies import KEPT, KeptReplies
 from actors.models.retrying import RetryPolicy, persist
 from actors.models.routing import Route, Routes
+from actors.models.speech import Speeches
 from actors.models.text_tools import written_out
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import ModelError
@@ -42,6 +43,7 @@ class LitellmGateway:
         self._governor = Settling(governor or LocalGovernor(clock=self._clock))
         self._policy = policy or RetryPolicy()
         self._replies = KeptReplies(kept)
+        self.speeches = Speeches()
         self._refusals = Refusals()
         litellm_api.prepare()
         for way in (way for route in routes.all() for way in route.chain()):
@@ -117,6 +119,8 @@ class LitellmGateway:
         except BaseException:
             await self._governor.settle(leave, Usage())
             raise
+        finally:
+            self.speeches.over(request)
         return replace(reply, notice=await self._governor.settle(leave, reply.usage))
 
     async def _call(self, route: Route, request: ModelRequest) -> ModelReply:
@@ -144,7 +148,7 @@ class LitellmGateway:
     async def _try(self, route: Route, request: ModelRequest, means: Sequence[Means]) -> Any:
         try:
             async with asyncio.timeout(None if route.stream else route.timeout_s):
-                return await _complete(route, request, means)
+                return await _complete(route, request, means, self.speeches)
         except TimeoutError:
             raise Failure(Trouble.TIMEOUT, f"no answer in {route.timeout_s:g} s") from None
         except Exception as error:  # noqa: BLE001 - the door to litellm, which raises anything
@@ -167,7 +171,7 @@ def _means(route: Route, request: ModelRequest) -> tuple[Means, ...]:
 
 
 async def _complete(
-    route: Route, request: ModelRequest, means: Sequence[Means]
+    route: Route, request: ModelRequest, means: Sequence[Means], speeches: Speeches
 ) -> Any:  # litellm's own model class
     """One call, one attempt: litellm's retries are off, ours know the clock and the budget."""
     response: Any = await litellm_api.complete(**_arguments(route, request, means))
@@ -175,12 +179,14 @@ async def _complete(
         return response
     chunks: list[Any] = []
     stream = aiter(response)
+    speeches.over(request)  # what an earlier attempt said is void
     while True:
         async with asyncio.timeout(route.timeout_s):
             chunk = await anext(stream, None)
         if chunk is None:
             break
         chunks.append(chunk)
+        speeches.hear(request, litellm_api.words_of(chunk))
     built: Any = litellm_api.join(chunks)
     if built is None:
         raise Failure(Trouble.GARBLED, "the stream held nothing")

@@ -57,6 +57,20 @@ def join(chunks: list[Any]) -> Any:
     return litellm.stream_chunk_builder(chunks)
 
 
+def words_of(chunk: Any) -> str:
+    """What a chunk of a stream adds to what people may read: text, and tools as they are called."""
+    said: list[str] = []
+    for choice in getattr(chunk, "choices", None) or ():
+        delta = getattr(choice, "delta", None)
+        said.append(getattr(delta, "content", None) or "")
+        for call in getattr(delta, "tool_calls", None) or ():
+            function = getattr(call, "function", None)
+            name = getattr(function, "name", None)
+            said.append(f" {name} " if name else "")
+            said.append(getattr(function, "arguments", None) or "")
+    return "".join(said)
+
+
 async def embed(**arguments: Any) -> Any:
     """One embedding response; litellm's own model class."""
     return await litellm.aembedding(**arguments)

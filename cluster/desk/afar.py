@@ -100,6 +100,9 @@ class AfarDesk:
                 pause = self._pause_s if listener.after > before else pause * 2
                 await asyncio.sleep(min(pause, LONGEST_PAUSE_S))
 
+    async def doing(self, run_id: RunId) -> wire.Doing:
+        return self._read(wire.Doing, await self._caller.ask("GET", f"runs/{run_id}/doing"))
+
     async def plan(self, run_id: RunId) -> wire.PlanShown:
         return self._read(wire.PlanShown, await self._caller.ask("GET", f"runs/{run_id}/plan"))
 

@@ -28,6 +28,7 @@ from cluster.desk.delivering import brought_home
 from cluster.desk.diffs import read_diff
 from cluster.desk.known import decisions, knowledge, questions
 from cluster.desk.protocol import Submitted
+from cluster.desk.speaking import doing
 from cluster.desk.store import SharedStore
 from cluster.desk.troubles import trouble_of
 from cluster.desk.views import Views
@@ -206,6 +207,9 @@ class NearDesk:
         ):
             async for event in happened:
                 yield event
+
+    async def doing(self, run_id: RunId) -> wire.Doing:
+        return await doing(run_id)
 
     async def plan(self, run_id: RunId) -> wire.PlanShown:
         async with self.store.use() as journal:

@@ -13,6 +13,7 @@ from cluster.desk.deciding import Verdict
 from cluster.desk.wire import (
     Cancelled,
     DiffShown,
+    Doing,
     GraphShown,
     Letter,
     PlanShown,
@@ -66,6 +67,10 @@ class Desk(Protocol):
         A lost connection is taken up again; nothing is missed or told twice. Without `follow` only
         what has happened by now.
         """
+        ...
+
+    async def doing(self, run_id: RunId) -> Doing:
+        """What models say right now, as far as they can be overheard; not part of the events."""
         ...
 
     async def plan(self, run_id: RunId) -> PlanShown: ...

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from actors.handles import GovernorHandle
-from actors.models.gateway import ModelGateway
 from actors.models.litellm import LitellmGateway
 from actors.models.metered import MeteredGateway
 from actors.models.recording import RecordingGateway
 from actors.models.routing import Routes
+from actors.models.speech import AudibleGateway
 from cluster import keys as kept_keys
 from cluster.finding import find
 from cluster.telemetry.on_ray import RayMeter
@@ -15,7 +15,7 @@ from cluster.telemetry.on_ray import RayMeter
 
 async def open_gateway(
     routes: str, keys: str, record: str, governor: str, number: int
-) -> ModelGateway:
+) -> AudibleGateway:
     """litellm with `routes` (JSON); keys from this node's environment or the file `keys`.
 
     Every call asks the actor `governor` first. With `record`, every reply is appended to that
@@ -28,4 +28,4 @@ async def open_gateway(
         Routes.model_validate_json(routes), governor=GovernorHandle(find(governor), governor)
     )
     kept = RecordingGateway(gateway, Path(record)) if record else gateway
-    return MeteredGateway(kept, RayMeter())
+    return AudibleGateway(MeteredGateway(kept, RayMeter()), gateway.speeches)

@@ -109,14 +109,18 @@ def hang() -> Answer:
     return answer
 
 
-def stream(*deltas: dict[str, Any], finish: str = "stop") -> Answer:
-    """Server-sent events, one per delta, then the finish and the usage."""
+def stream(
+    *deltas: dict[str, Any], finish: str = "stop", until: asyncio.Event | None = None
+) -> Answer:
+    """Server-sent events, one per delta, then (once that is set) the finish and the usage."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for delta in deltas:
             await response.write(_event([{"index": 0, "delta": delta, "finish_reason": None}]))
+        if until:
+            await until.wait()
         await response.write(_event([{"index": 0, "delta": {}, "finish_reason": finish}]))
         await response.write(_event([], {"prompt_tokens": 7, "completion_tokens": 3}))
         await response.write(b"data: [DONE]\n\n")

@@ -1,5 +1,6 @@
 """litellm over real HTTP against an endpoint on loopback; nothing else can be reached."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from actors.models.gateway import ModelReply
+from actors.models.gateway import ModelReply, ModelRequest
 from actors.models.recording import RecordingGateway, read_recording
 from actors.models.scripted import ScriptedGateway
+from actors.models.speech import Speeches
 from orchestration.errors import ModelError
 from tests.actors.models import endpoint as http
 from tests.actors.models.desk import MARKS, Desk
@@ -136,6 +138,38 @@ async def test_a_streamed_reply_equals_a_whole_one(desk: Desk):
 
     assert (reply.text, reply.tool_calls) == (USE_TOOLS.text, USE_TOOLS.tool_calls)
     assert (reply.usage.input_tokens, reply.usage.output_tokens) == (7, 3)
+
+
+async def test_a_reply_can_be_overheard_until_it_is_whole(desk: Desk):
+    until, gateway = asyncio.Event(), desk.gateway(stream=True)
+    gateway.speeches = ear = Ear()
+    pieces = [
+        {"role": "assistant", "content": "Let me "},
+        {"content": "look."},
+        {"tool_calls": [_part(0, "a", "read", '{"path": ')]},
+    ]
+    desk.server.will(http.stream(*pieces, finish="tool_calls", until=until))
+    asking = asyncio.create_task(gateway.complete(a_request("run-1/step/1")))
+    await asyncio.wait_for(ear.heard.wait(), 5)
+    words = ear.doing("run-1")
+    until.set()
+    await asking
+    assert [(one.role, one.text) for one in words] == [("coder", 'Let me look. read {"path": ')]
+    assert words[0].conversation == a_request().conversation
+    assert ear.doing("run-1") == ()
+
+
+class Ear(Speeches):
+    """Says when a tool is being called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = asyncio.Event()
+
+    def hear(self, request: ModelRequest, piece: str) -> None:
+        super().hear(request, piece)
+        if "path" in piece:
+            self.heard.set()
 
 
 def _part(index: int, name: str | None, function: str | None, arguments: str) -> dict[str, Any]:
