@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.lines.published import LINES
+
 MANTA = str(Path(sys.executable).parent / "manta")
 PATIENCE_S = 180
 GRACE_S = 10.0
@@ -26,6 +28,9 @@ class Said:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
+        """What `--json` gave, each line of the published form."""
+        for line in self.out.splitlines():
+            LINES.validate_json(line)
         return [json.loads(line) for line in self.out.splitlines()]
 
     def of(self, kind: str) -> dict[str, Any]:
