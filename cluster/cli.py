@@ -33,6 +33,7 @@ COMMANDS = {
     "completion": "cluster.commands.completing:completion",
     "tools": "cluster.commands.tools:tools",
     "mcp": "cluster.commands.programs:mcp",
+    "acp": "cluster.commands.programs:acp",
     "lsp": "actors.lsp.command:lsp",
 }
 """In the order of `manta --help`."""

@@ -3,9 +3,12 @@
 from typing import Any
 
 import click
+from acp import run_agent
 
 from cluster.desk.opening import open_desk
+from cluster.desk.wishing import Wishes
 from cluster.options import common, door, person, settings_from
+from cluster.programs.editor import TeamAgent
 from cluster.programs.tools import serving
 
 
@@ -19,4 +22,21 @@ async def mcp(repo: str, read_only: bool, **options: Any) -> int:
     async with open_desk(settings_from(options, repo or None)) as desk:
         server = serving(desk, person=person(), repository=repo, read_only=read_only)
         await server.run_stdio_async()
+    return 0
+
+
+@click.command()
+@click.option(
+    "--approve",
+    default="plan",
+    show_default=True,
+    help="Gates where the editor asks: plan, delivery.",
+)
+@common
+@door
+async def acp(approve: str, **options: Any) -> int:
+    """Be an agent that an editor drives, by the Agent Client Protocol on stdin and stdout."""
+    gates = tuple(filter(None, map(str.strip, approve.split(","))))
+    async with open_desk(settings_from(options)) as desk:
+        await run_agent(TeamAgent(desk, person(), Wishes(approve=gates)))
     return 0

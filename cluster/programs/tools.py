@@ -7,6 +7,7 @@ and the server says so. A decision is recorded with the name of the client that 
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -27,7 +28,7 @@ from cluster.intake import Order
 from cluster.programs.answers import Part, Proof, in_brief, part_of, proof_of
 from orchestration.approval import Answer
 from orchestration.errors import MantaError
-from orchestration.ids import parse_run_id
+from orchestration.ids import RunId, parse_run_id
 from orchestration.messages import Budget
 
 P = ParamSpec("P")
@@ -113,13 +114,15 @@ class Looking:
         known = parse_run_id(run_id)
         detail = await self.desk.run(known)
         if detail.run.status in {"running", "pending"}:
-            try:
-                async with asyncio.timeout(seconds):
-                    async for _ in self.desk.events(known, after=detail.run.seq):
-                        pass
-            except TimeoutError:
-                pass
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._rest(known, detail.run.seq), seconds)
         return in_brief(await self.desk.run(known))
+
+    async def _rest(self, run_id: RunId, after: int) -> None:
+        """Until nobody drives the run."""
+        async with aclosing(self.desk.events(run_id, after=after)) as happened:
+            async for _ in happened:
+                pass
 
     async def plan(self, run_id: RunName) -> wire.PlanShown:
         """The plan: tasks, acceptance criteria, files, order; and the question about it, if any."""
