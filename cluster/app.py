@@ -2,17 +2,19 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from actors.handles import GatewayHandle, JournalHandle, ResidentHandle
-from actors.journal.opening import open_journal
 from actors.models.gateway import Role
+from actors.resident import entry_point
 from actors.spawn import ResidentSpec, seated, start_resident, start_supervisor
 from cluster import keys
 from cluster.brain import Brain, ToolServers
 from cluster.build import build_id
 from cluster.connection import MEMBERSHIP
+from cluster.finding import DATABASE
 from cluster.local_cluster import cluster_in_use, cluster_status
 from cluster.memory import memory_spec, start_memory
 from cluster.papers import ClusterAddress
@@ -98,13 +100,15 @@ class House:
         settings = self.settings
         brain = Brain.model_validate_json(request.brain)
         governor, memory = self._governor(), memory_spec(settings, self.address)
-        money = start_resident(governor, hall_seat())
-        await seated(ResidentHandle(money, governor.name).ready(), "the governor")
         gateways = self._gateways(brain, governor.name)
         seat = door_seat() if brain.replay or brain.record else hall_seat(len(gateways))
         handles = [GatewayHandle(start_resident(spec, seat), spec.name) for spec in gateways]
-        await seated(handles[0].ready(), "a model gateway", seat)
-        await seated(start_memory(settings, self.address).ready(), "memory")
+        money = ResidentHandle(start_resident(governor, hall_seat()), governor.name)
+        await _all_seated(
+            seated(handles[0].ready(), "a model gateway", seat),
+            seated(money.ready(), "the governor"),
+            seated(start_memory(settings, self.address).ready(), "memory"),
+        )
         for role in ROLES:
             await handles[0].check(role, priced=request.budget.usd is not None)
         return WorkerSetup(
@@ -187,6 +191,16 @@ class House:
         )
 
 
+async def _all_seated(*signs: Coroutine[Any, Any, object]) -> None:
+    """Await all at once, so that processes start side by side; the first error is the one told."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for sign in signs:
+                group.create_task(sign)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
 async def _drive(
     run_id: RunId, setup: WorkerSetup, request: FeatureRequest | None, *, take_over: bool = False
 ) -> None:
@@ -213,9 +227,9 @@ async def _join(settings: Settings, stack: AsyncExitStack) -> ClusterAddress:
 
 async def _journal(settings: Settings, *, through_cluster: bool) -> Journal:
     if settings.store_url:
-        return await open_journal(settings.store_url.get_secret_value())
+        return await entry_point(DATABASE)(settings.store_url.get_secret_value())
     if not through_cluster:
-        return await open_journal(settings.state_dir / "runs")
+        return await entry_point(DATABASE)(settings.state_dir / "runs")
     spec = checkpoints(settings)
     seat = state_seat(settings)
     handle = JournalHandle(start_resident(spec, seat), spec.name)
