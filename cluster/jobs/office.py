@@ -125,7 +125,7 @@ class Office:
         """
         jobs = await self.jobs()
         same = [job for job in jobs if job.run_id == parcel.run_id]
-        if same and same[-1].digest != parcel.digest:
+        if same and same[-1].digest not in {"", parcel.digest}:
             raise ConflictError(
                 f"run {parcel.run_id} was submitted with another request: {same[-1].title!r}",
                 "choose another --run-id, or leave it out",
