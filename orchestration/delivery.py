@@ -17,7 +17,12 @@ from orchestration import gates
 from orchestration.approval import Decision, Rule
 from orchestration.asking import ask, heed, plan_text
 from orchestration.crew import Crew
-from orchestration.errors import CircuitBreakerOpen, InfrastructureError, RejectedError
+from orchestration.errors import (
+    CircuitBreakerOpen,
+    InfrastructureError,
+    RejectedError,
+    UntestableError,
+)
 from orchestration.messages import (
     Assigned,
     Delivery,
@@ -29,6 +34,7 @@ from orchestration.messages import (
 )
 from orchestration.passages import (
     BLOCK_AT,
+    UNTESTABLE_FIX,
     added_tests,
     all_verdicts,
     best,
@@ -50,6 +56,7 @@ from orchestration.passages import (
     nothing_delivered,
     open_dossier,
     ordered,
+    require_testable,
     task_after,
     task_id,
     tasks_of,
@@ -206,6 +213,7 @@ class Score:
         if work.test is None:
             raise ValueError("a red gate without a test")
         before = await self.crew.verify(work.base, ctx)
+        require_testable(before)
         red = await self.crew.verify(work.test.tree, ctx)
         verdict = gates.red_gate(work.test, before, red)
         return work.having(red=red.brief(), feedback=verdict.reasons)
@@ -221,6 +229,7 @@ class Score:
         if work.patch is None:
             raise ValueError("a green gate without code")
         before = await self.crew.verify(work.base, ctx)
+        require_testable(before)
         green = await self.crew.verify(work.patch.tree, ctx)
         reasons = self._green(work, before, green)
         if not reasons and (tests := changed_tests(work)):
@@ -262,8 +271,11 @@ class Score:
         """What could not be built is planned anew; after that, done without."""
         undone = dossier.undone
         for one in undone:
-            if issubclass(error_class(one.error), InfrastructureError):
-                raise error_class(one.error)(f"task {one.task.id} failed: {one.why}")
+            kind = error_class(one.error)
+            if issubclass(kind, InfrastructureError):
+                raise kind(f"task {one.task.id} failed: {one.why}")
+            if issubclass(kind, UntestableError) and not dossier.works:
+                raise kind(one.why, UNTESTABLE_FIX)
         if undone and dossier.replanned < self.limits.replans:
             notes = tuple(f"{one.task.id} ({one.task.title}): {one.why}" for one in undone)
             await ctx.note(f"planning anew: {', '.join(one.task.id for one in undone)} failed")

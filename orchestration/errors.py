@@ -4,7 +4,8 @@
     ├── UsageError                  the person's input cannot be used               exit 2
     │   ├── InvalidWorkflowError    a workflow that cannot be built
     │   ├── NotFoundError           a run, step, label or blob that does not exist
-    │   └── InvalidAnswerError      an answer to a suspension that does not validate
+    │   ├── InvalidAnswerError      an answer to a suspension that does not validate
+    │   └── UntestableError         the repository's own tests say nothing
     ├── RunFailedError              the work itself failed                          exit 1
     │   ├── StepFailedError         a step raised; carries its key and the cause's text
     │   ├── RunCancelledError       a stored cancel was obeyed
@@ -65,6 +66,10 @@ class NotFoundError(UsageError, LookupError):
 
 class InvalidAnswerError(UsageError):
     """An answer to a suspension that does not validate; the run stays resumable."""
+
+
+class UntestableError(UsageError):
+    """The repository's own tests say nothing, so that no change of it can be proven."""
 
 
 class RunFailedError(MantaError):

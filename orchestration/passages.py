@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from orchestration import errors, gates
-from orchestration.errors import MantaError, RunFailedError
+from orchestration.errors import MantaError, RunFailedError, UntestableError
 from orchestration.ids import BlobId, TaskId
 from orchestration.kinds import is_test_path
 from orchestration.messages import (
@@ -23,6 +23,11 @@ BLOCK_AT = Severity.MEDIUM
 """Findings this bad, or worse, go to repair."""
 HARD_AFTER = 2
 """Rounds that did not solve a task, after which several coders compete for it."""
+
+UNTESTABLE_FIX = (
+    "see that they come to an end in a sandbox, without a network: make it ready with --setup, "
+    "name other tests with --test-command, or allow more time (MANTA_LIMITS__TEST_SECONDS)"
+)
 
 
 # --- a run -------------------------------------------------------------------------------------
@@ -234,6 +239,20 @@ def error_class(name: str) -> type[MantaError]:
     if isinstance(kind, type) and issubclass(kind, MantaError):
         return kind
     return RunFailedError
+
+
+def require_testable(before: TestReport) -> None:
+    """What no coder can mend ends the run, and not one round after the other.
+
+    Raises:
+        UntestableError: the tests before any change say nothing.
+    """
+    if before.problem or before.ended != "exited":
+        why = (before.problem or f"it ended by {before.ended}").rstrip(".")
+        raise UntestableError(
+            f"nothing can be proven, for {before.command!r} says nothing before any change: {why}",
+            UNTESTABLE_FIX,
+        )
 
 
 # --- pieces of pieces --------------------------------------------------------------------------

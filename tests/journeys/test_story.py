@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from actors.git.source import deliver
 from actors.models.gateway import ModelReply, ModelRequest
+from cluster.demo.sample import git
 from orchestration.workflow.journal import RecordKind, RunStatus
+from tests.actors.git.checkout import Checkout
 from tests.journeys.bench import (
     APPROVED,
     RUN,
@@ -254,3 +257,46 @@ async def test_a_request_that_contradicts_itself_ends_with_the_reason(tmp_path: 
     outcome = await bench.drive(await bench.request())
     assert outcome.error is not None
     assert "both sorted and unsorted" in outcome.error.what
+
+
+async def test_a_suite_that_takes_too_long_ends_the_run_at_once_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "coder" and request.turn == 1:
+            asked.append(request.conversation)
+        return plan(task("red"), task("blue")) if request.role == "architect" else steady(request)
+
+    bench = minds(tmp_path, mind)
+    endless = bench.repository / "tests" / "test_endless.py"
+    endless.write_text("import time\n\n\ndef test_endless():\n    time.sleep(3600)\n")
+    git(bench.repository, "add", "--all")
+    git(bench.repository, "commit", "--quiet", "--message=endless")
+    outcome = await bench.drive(await bench.request(test_seconds=2, replans=1))
+    assert outcome.error is not None
+    assert (outcome.error.name, outcome.error.exit_code) == ("UntestableError", 2)
+    assert "ran longer than 2 s, in tests/test_endless.py::test_endless" in outcome.error.what
+    assert "MANTA_LIMITS__TEST_SECONDS" in outcome.error.fix
+    assert len(asked) == 2, "each task's test, and nothing after it"
+
+
+async def test_a_base_branch_that_moved_meanwhile_stays_and_gets_the_work_beside_it(
+    tmp_path: Path,
+) -> None:
+    def mind(request: ModelRequest) -> ModelReply:
+        if request.role == "architect":
+            (bench.repository / "README.md").write_text("Somebody was faster.\n")
+            git(bench.repository, "commit", "--quiet", "--all", "--amend", "--message=rewritten")
+            return plan(task("red"))
+        return steady(request)
+
+    bench = minds(tmp_path, mind)
+    request = await bench.request()
+    made = delivered(await bench.drive(request))
+    bundle = await bench.journal.get_blob(made.bundle)
+    await deliver(bench.repository, bundle, made.branch, made.tree.commit)
+    there = Checkout.at(bench.repository)
+    assert there.git("log", "--format=%s", "-1", "HEAD") == "rewritten"
+    assert int(there.git("rev-list", "--count", f"{request.base.commit}..{made.branch}")) >= 1
