@@ -11,6 +11,7 @@ from cluster.desk.deciding import Verdict
 from cluster.desk.opening import open_desk
 from cluster.desk.wire import Recorded
 from cluster.options import RUN_ID, afar, chained, common, door, person, say, settings_from, tell
+from cluster.queued import withdrawn
 from orchestration.approval import Answer
 from orchestration.ids import parse_run_id
 
@@ -61,8 +62,12 @@ async def reject(run_id: str, comment: str, **options: Any) -> int:
 @door
 async def cancel(run_id: str, **options: Any) -> int:
     """Stop a run, wherever it is driven. What is merged stays in its store."""
-    known = parse_run_id(run_id)
-    async with open_desk(settings_from(options)) as desk:
+    known, settings = parse_run_id(run_id), settings_from(options)
+    if await withdrawn(settings, known):
+        human = f"{known} waited in line; it begins nothing."
+        tell(options["as_json"], "cancel", human, run_id=known, accepted=True)
+        return 0
+    async with open_desk(settings) as desk:
         accepted = (await desk.cancel(known, by=person())).accepted
     human = f"{known} is being cancelled." if accepted else f"{known} had already ended."
     tell(options["as_json"], "cancel", human, run_id=known, accepted=accepted)

@@ -14,6 +14,7 @@ from cluster.desk.opening import open_desk
 from cluster.desk.protocol import Desk
 from cluster.handing import Parcel, keep_patch, publish_parcel
 from cluster.options import RUN_ID, afar, common, door, pr_server, settings_from, tell
+from cluster.queued import in_line
 from cluster.settings import Settings
 from orchestration.errors import UsageError
 from orchestration.ids import RunId, parse_run_id
@@ -27,8 +28,12 @@ RUNS = 100
 @common
 @door
 async def runs(**options: Any) -> int:
-    """List the runs, newest first."""
-    async with open_desk(settings_from(options)) as desk:
+    """List the runs, newest first; before them, submitted requests that wait in line."""
+    settings = settings_from(options)
+    for job, place in await in_line(settings):
+        human = f"{job.run_id:<44} {'in line':<10} {f'place {place}':<16}  {job.title}"
+        tell(options["as_json"], "queued", human, run_id=job.run_id, title=job.title, place=place)
+    async with open_desk(settings) as desk:
         for run in (await desk.runs(limit=RUNS)).runs:
             tell(options["as_json"], "run", shown.run_line(run), **shown.run_facts(run))
     return 0

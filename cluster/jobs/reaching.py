@@ -37,9 +37,18 @@ async def reached(loaded: Loaded) -> AsyncGenerator[ClusterAddress]:
             await asyncio.to_thread(held.__enter__)
             stack.callback(held.__exit__, None, None, None)
         address = await asyncio.to_thread(_found, loaded)
-        await asyncio.to_thread(_probe, address.dashboard_url)
-        await asyncio.to_thread(adopt_environment, address)
-        yield address
+        yield await at(address)
+
+
+async def at(address: ClusterAddress) -> ClusterAddress:
+    """Turn Ray's clients in this process to a cluster whose dashboard is known.
+
+    Raises:
+        InfrastructureError: nobody there.
+    """
+    await asyncio.to_thread(_probe, address.dashboard_url)
+    await asyncio.to_thread(adopt_environment, address)
+    return address
 
 
 def local(settings: Settings) -> ClusterAddress | None:
