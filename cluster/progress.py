@@ -19,8 +19,7 @@ from rich.text import Text
 
 from actors.tools.text import neutralise
 from cluster.brain import Brain
-from cluster.desk.overhearing import overheard
-from cluster.desk.wire import Speaking
+from cluster.desk.overhearing import Speaking, overheard
 from cluster.figures import duration, totals
 from cluster.options import SCHEMA
 from cluster.painting import Painter, without_echo

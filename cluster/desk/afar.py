@@ -17,6 +17,7 @@ from cluster.desk.calling import SLOW, Caller
 from cluster.desk.deciding import Verdict
 from cluster.desk.delivering import brought_home
 from cluster.desk.listening import Listener
+from cluster.desk.overhearing import Doing
 from cluster.desk.protocol import Submitted
 from cluster.desk.wishing import Wishes
 from cluster.handing import Handover
@@ -100,8 +101,8 @@ class AfarDesk:
                 pause = self._pause_s if listener.after > before else pause * 2
                 await asyncio.sleep(min(pause, LONGEST_PAUSE_S))
 
-    async def doing(self, run_id: RunId) -> wire.Doing:
-        return self._read(wire.Doing, await self._caller.ask("GET", f"runs/{run_id}/doing"))
+    async def doing(self, run_id: RunId) -> Doing:
+        return self._read(Doing, await self._caller.ask("GET", f"runs/{run_id}/doing"))
 
     async def plan(self, run_id: RunId) -> wire.PlanShown:
         return self._read(wire.PlanShown, await self._caller.ask("GET", f"runs/{run_id}/plan"))

@@ -27,6 +27,7 @@ from cluster.desk.changing import change
 from cluster.desk.delivering import brought_home
 from cluster.desk.diffs import read_diff
 from cluster.desk.known import decisions, knowledge, questions
+from cluster.desk.overhearing import Doing
 from cluster.desk.protocol import Submitted
 from cluster.desk.speaking import doing
 from cluster.desk.store import SharedStore
@@ -208,7 +209,7 @@ class NearDesk:
             async for event in happened:
                 yield event
 
-    async def doing(self, run_id: RunId) -> wire.Doing:
+    async def doing(self, run_id: RunId) -> Doing:
         return await doing(run_id)
 
     async def plan(self, run_id: RunId) -> wire.PlanShown:

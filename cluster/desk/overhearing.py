@@ -9,11 +9,28 @@ from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 
-from cluster.desk.wire import Doing, Speaking
+from cluster.desk.wire import Form
 from cluster.view import Act, Row, RunView
 from orchestration.errors import MantaError
 
 LOOK_S = 0.4
+
+
+class Speaking(Form):
+    """The newest words of a reply that is on its way; of a model: untrusted."""
+
+    role: str
+    conversation: str
+    """The step's key, and its part after a colon where it has several."""
+    text: str
+
+
+class Doing(Form):
+    """What models say right now. Kept nowhere."""
+
+    words: tuple[Speaking, ...]
+
+
 Overhear = Callable[[], Awaitable[Doing]]
 
 

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from actors.evidence import Evidence
 from cluster.desk.deciding import Verdict
+from cluster.desk.overhearing import Doing
 from cluster.desk.wire import (
     Cancelled,
     DiffShown,
-    Doing,
     GraphShown,
     Letter,
     PlanShown,

@@ -11,7 +11,7 @@ from actors.handles import GatewayHandle
 from actors.models.speech import Words
 from actors.spawn import residents
 from actors.tools.text import neutralise
-from cluster.desk.wire import Doing, Speaking
+from cluster.desk.overhearing import Doing, Speaking
 from orchestration.errors import MantaError
 from orchestration.ids import RunId
 

@@ -271,21 +271,6 @@ class GraphShown(Form):
     """How each step stands, by its key, in the order they began."""
 
 
-class Speaking(Form):
-    """The newest words of a reply that is on its way; of a model: untrusted."""
-
-    role: str
-    conversation: str
-    """The step's key, and its part after a colon where it has several."""
-    text: str
-
-
-class Doing(Form):
-    """What models say right now. Kept nowhere."""
-
-    words: tuple[Speaking, ...]
-
-
 class Letter(Form):
     """The words of a pull request."""
 

@@ -11,6 +11,7 @@ from actors.evidence import Evidence
 from cluster.desk import wire
 from cluster.desk.bringing import brought, keep_recording
 from cluster.desk.deciding import Verdict
+from cluster.desk.overhearing import Doing
 from cluster.desk.wishing import Wishes
 from cluster.intake import Order
 from cluster.web import streaming
@@ -152,7 +153,7 @@ async def letter(desk: ADesk, run_id: ARun) -> wire.Letter:
 
 
 @router.get("/runs/{run_id}/doing")
-async def doing(desk: ADesk, run_id: ARun) -> wire.Doing:
+async def doing(desk: ADesk, run_id: ARun) -> Doing:
     """What models say right now, as far as they stream."""
     return await desk.doing(run_id)
 

@@ -55,21 +55,25 @@ async def with_words(lines: AsyncGenerator[str], overhear: Overhear) -> AsyncGen
     sources = (lines, _spoken(overhear))
     upcoming = {asyncio.ensure_future(anext(one, None)): one for one in sources}
     try:
-        while True:
-            done, _ = await asyncio.wait(upcoming, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                source, said = upcoming.pop(task), task.result()
-                if source is lines and said is None:
-                    return
-                upcoming[asyncio.ensure_future(anext(source, None))] = source
-                if said is not None:
-                    yield said
+        while (line := await _first(upcoming)) is not None:
+            yield line
     finally:
         for task in upcoming:
             task.cancel()
         await asyncio.wait(upcoming)
         for source in sources:
             await source.aclose()
+
+
+async def _first(upcoming: dict["asyncio.Task[str | None]", AsyncGenerator[str]]) -> str | None:
+    """What comes first; its source is asked for more."""
+    done, _ = await asyncio.wait(upcoming, return_when=asyncio.FIRST_COMPLETED)
+    task = done.pop()
+    source = upcoming[task]
+    if task.result() is not None:
+        del upcoming[task]
+        upcoming[asyncio.ensure_future(anext(source, None))] = source
+    return task.result()
 
 
 async def _spoken(overhear: Overhear) -> AsyncGenerator[str]:
