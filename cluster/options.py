@@ -122,7 +122,7 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def tell(as_json: bool, kind: str, human: str, **data: Any) -> None:
+def tell(as_json: bool, kind: str, human: str, /, **data: Any) -> None:
     """One result: a JSON line, or text for people, on stdout."""
     click.echo(json.dumps({"v": SCHEMA, "type": kind, **data}) if as_json else human)
 
