@@ -28,6 +28,9 @@ _PATTERNS: Mapping[Purpose, str] = {
 }
 
 
+PURPOSES = tuple(_PATTERNS)
+
+
 def select(environ: Mapping[str, str], purpose: Purpose) -> dict[str, str]:
     """The variables that serve one purpose; a variable serves one at most."""
     for each, pattern in _PATTERNS.items():

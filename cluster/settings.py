@@ -221,6 +221,10 @@ class Settings(BaseSettings):
     """Spans of agents, sent to where OTEL_EXPORTER_OTLP_ENDPOINT says; `content` adds what agents
     read, wrote and did. Never set by a repository."""
 
+    hooks: dict[Literal["waiting", "delivered", "failed", "cancelled"], tuple[str, ...]] = {}
+    """Commands of one's own when a run waits or ends, each a list of arguments; what happened is
+    on their stdin as JSON. Never set by a repository."""
+
     slots: int = Field(default=1, ge=1, le=64)
     """Tasks that share one worker process of a role: a process takes 60 MB, a slot about one."""
 

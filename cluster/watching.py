@@ -14,6 +14,7 @@ from cluster.budgets import is_about_budget
 from cluster.desk.overhearing import listening
 from cluster.desk.protocol import Desk
 from cluster.desk.wire import Cancelled, RunDetail
+from cluster.hooks import Hooks, ring
 from cluster.options import say, tell
 from cluster.progress import TreeSink, is_screen, open_sink
 from orchestration.errors import LimitError, NotFoundError
@@ -33,11 +34,13 @@ async def watch_to_end(
     after: int = 0,
     asks: bool = False,
     home: Path | None = None,
+    hooks: Hooks | None = None,
 ) -> int:
     """Follow a run; a stopped door (SIGTERM, as of `ray job stop`) stores a cancel.
 
     `asks`: the person at this terminal, if there is one, decides what the run asks. `home`: a
-    repository that gets the branch, where the run itself knows of none here.
+    repository that gets the branch, where the run itself knows of none here. `hooks`: the person's
+    own commands for when it waits or ends.
     """
     request = shown_request(await desk.run(run_id))
     loop = asyncio.get_running_loop()
@@ -64,6 +67,7 @@ async def watch_to_end(
         if detail.run.status in {"running", "pending"}:  # somebody had it go on just now
             after = detail.run.seq
             continue
+        await ring(hooks or {}, detail, say)
         asked = asks and not as_json and detail.run.status == "suspended" and person.is_there()
         if not asked or not await ask_person(desk, run_id, person.Person()):
             return await conclude(desk, detail, as_json=as_json, home=home)

@@ -21,10 +21,10 @@ from orchestration.ids import parse_run_id
 @door
 async def watch(run_id: str, after: int, **options: Any) -> int:
     """Follow a run until it ends or waits for you; what it asks can be answered here."""
-    async with open_desk(settings_from(options)) as desk:
-        known = parse_run_id(run_id)
-        as_json, asks = options["as_json"], not options["no_ask"]
-        return await watch_to_end(desk, known, as_json=as_json, after=after, asks=asks)
+    settings, known = settings_from(options), parse_run_id(run_id)
+    as_json, asks, hooks = options["as_json"], not options["no_ask"], settings.hooks
+    async with open_desk(settings) as desk:
+        return await watch_to_end(desk, known, as_json=as_json, after=after, asks=asks, hooks=hooks)
 
 
 @click.command()
@@ -38,7 +38,8 @@ async def watch(run_id: str, after: int, **options: Any) -> int:
 async def resume(run_id: str, take_over: bool, budget: str | None, **options: Any) -> int:
     """Go on with a run that waits, was left behind, or lost its ground."""
     known, as_json, asks = parse_run_id(run_id), options["as_json"], not options["no_ask"]
-    async with open_desk(settings_from(options)) as desk:
+    settings = settings_from(options)
+    async with open_desk(settings) as desk:
         detail = await desk.run(known)
         if detail.run.status == "done":
             return await conclude(desk, detail, as_json=as_json)
@@ -46,5 +47,5 @@ async def resume(run_id: str, take_over: bool, budget: str | None, **options: An
             more = Verdict(Answer.APPROVE, person(), budget=budget)
             await desk.decide(known, more, resume=False)
         await desk.resume(known, take_over=take_over)
-        after = detail.run.seq
-        return await watch_to_end(desk, known, as_json=as_json, after=after, asks=asks)
+        after, hooks = detail.run.seq, settings.hooks
+        return await watch_to_end(desk, known, as_json=as_json, after=after, asks=asks, hooks=hooks)

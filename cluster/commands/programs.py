@@ -1,9 +1,9 @@
 """Doors for other programs: mcp, acp."""
 
-from typing import Any
+from typing import Any, cast
 
 import click
-from acp import run_agent
+from acp import Agent, run_agent
 
 from cluster.desk.opening import open_desk
 from cluster.desk.wishing import Wishes
@@ -38,5 +38,6 @@ async def acp(approve: str, **options: Any) -> int:
     """Be an agent that an editor drives, by the Agent Client Protocol on stdin and stdout."""
     gates = tuple(filter(None, map(str.strip, approve.split(","))))
     async with open_desk(settings_from(options)) as desk:
-        await run_agent(TeamAgent(desk, person(), Wishes(approve=gates)))
+        agent = TeamAgent(desk, person(), Wishes(approve=gates))
+        await run_agent(cast("Agent", agent))
     return 0

@@ -51,4 +51,5 @@ async def _again(
         human = f"{request.run_id} plays {known} again: its models' replies are a recording."
         tell(as_json, "replaying", human, run_id=request.run_id, of=known)
         await start(house, request)
-        return await watch_to_end(desk_in(house), request.run_id, as_json=as_json, asks=asks)
+        desk, hooks = desk_in(house), settings.hooks
+        return await watch_to_end(desk, request.run_id, as_json=as_json, asks=asks, hooks=hooks)

@@ -75,7 +75,11 @@ async def fork(run_id: str, at: str, new_id: str | None, **options: Any) -> int:
         human = f"{request.run_id} goes on from {at} of {known}."
         tell(options["as_json"], "forked", human, run_id=request.run_id, parent=known, at=at)
         return await watch_to_end(
-            desk_in(house), request.run_id, as_json=options["as_json"], asks=not options["no_ask"]
+            desk_in(house),
+            request.run_id,
+            as_json=options["as_json"],
+            asks=not options["no_ask"],
+            hooks=settings.hooks,
         )
 
 
@@ -98,7 +102,8 @@ async def play(order: Order, settings: Settings, *, as_json: bool, asks: bool = 
             now("seating the team")
             await house.journal.put_blob(source.bundle)
             await start(house, request)
-        return await watch_to_end(desk_in(house), request.run_id, as_json=as_json, asks=asks)
+        desk, hooks = desk_in(house), settings.hooks
+        return await watch_to_end(desk, request.run_id, as_json=as_json, asks=asks, hooks=hooks)
 
 
 async def start(house: House, request: FeatureRequest) -> None:

@@ -205,7 +205,8 @@ async def _follow(
         if home is not None:
             home = await asyncio.to_thread(home.absolute)
         desk = desk_over(journal, settings)
-        return await watch_to_end(desk, handed.run_id, as_json=as_json, home=home)
+        run_id, hooks = handed.run_id, settings.hooks
+        return await watch_to_end(desk, run_id, as_json=as_json, home=home, hooks=hooks)
 
 
 async def _by_hall(orders: Sequence[tuple[Order, Settings]], *, as_json: bool) -> int:

@@ -1,6 +1,7 @@
 """What all routes of the application stand on."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from fastapi import Depends, Request
 from cluster.desk.near import NearDesk
 from cluster.desk.store import SharedStore
 from cluster.desk.views import Views
+from cluster.hooks import Bell
 from cluster.settings import Settings
 from cluster.steward import Steward
 from cluster.web.access import Access
@@ -18,6 +20,8 @@ from cluster.web.drafts import Drafts
 from cluster.web.reading import Changes
 from orchestration.ids import RunId, parse_run_id
 from orchestration.workflow.journal import Journal
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -55,7 +59,9 @@ class Hall:
     async def open(self) -> AsyncGenerator["Hall"]:
         """Keep time and watch the cluster for the length of the block; then close the store."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.steward.keep()), group.create_task(self.store.watch())]
+            bell = Bell(self.desk, self.settings.hooks, _log.warning)
+            kept = (self.steward.keep(), self.store.watch(), bell.keep())
+            tasks = [group.create_task(work) for work in kept]
             try:
                 yield self
             finally:
