@@ -97,14 +97,14 @@ def test_a_cluster_lost_for_good_is_followed_by_another_one(
         scene = stage(first, "lose-head")
         running = scene.start()
         running.until(kind="turn", step="write_code", status="results")
-        watch = Watch(f"{also} lost")
         for node in first.nodes if also == "every node" else first.nodes[:1]:
             node.lose()
         assert running.rest().code != 0, "the door did not notice"
         with machines(MANTA_STORE_URL=url) as second:
             second.head(cpus=2)
             scene.move_to(second)
+            watch = Watch(f"{also} lost, a new head up, `manta resume`")
             resumed = scene.door.start("resume", scene.run_id, "--take-over")
             resumed.until(**CALLS_MODEL)
-            watch.say("next model call, a new cluster and `manta resume` included")
+            watch.say("next model call")
             scene.check(expected, resumed.rest())
