@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from actors.git.identity import identity, local_identity
+from actors.git.issues import is_link, issue_at
 from actors.git.repository import BareRepository
 from actors.git.source import Source, open_source
 from actors.guidance import readable, root_guidance
@@ -52,6 +53,16 @@ def check_text(text: str) -> str:
             "put the details into a file of the repository and name it in the request",
         )
     return text
+
+
+async def in_words(text: str) -> str:
+    """What is wanted: a text as it is, or the issue that it is the link to.
+
+    Raises:
+        UsageError: the person's `gh` is missing, or not logged in.
+        GitError: the issue cannot be read.
+    """
+    return (await issue_at(text)).request() if is_link(text) else text
 
 
 def brain_of(order: Order, settings: Settings) -> Brain:

@@ -6,24 +6,19 @@ this process and goes to git and `gh` alone. No hook of the repository runs.
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from actors.git.command import Answer, Git, redact, run_beside
+from actors.git.command import Answer, Git
+from actors.git.hub import call, refused
 from actors.git.records import oid
 from actors.git.source import personal
 from orchestration.errors import GitError, UsageError
 
 PUSH_S = 1800.0
-_ALSO_GH = re.compile(r"PATH|GH_\w+|GITHUB_(ENTERPRISE_)?TOKEN|XDG_\w+|DBUS_SESSION_BUS_ADDRESS")
-"""What `gh` needs besides: its configuration, its tokens, the way to the person's key ring."""
-_QUIET = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false"}
 _HOSTED = re.compile(
     r"(?:(?:https|ssh|git)://(?:[^/@]*@)?|[\w.-]+@)(?P<host>[\w-]+(\.[\w-]+)+)(?::\d+)?[:/]/?"
     r"(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(?:\.git)?/?"
 )
-NOT_LOGGED_IN = 4
-"""Exit code of `gh` where it needs to be logged in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +50,9 @@ async def require_publishing(git: Git) -> None:
     """
     there = await hosted(git)
     host = ("--hostname", there.host) if there else ()
-    answer = await _gh(git, "auth", "status", *host)
+    answer = await call(git.directory, "auth", "status", *host)
     if answer.code:
-        raise _refused(answer)
+        raise refused(answer)
 
 
 async def push(git: Git, commit: str, branch: str) -> None:
@@ -89,12 +84,14 @@ async def open_pull_request(git: Git, asked: PullRequest) -> str:
     where = await _where(git)
     head = ("--head", asked.branch)
     query = ("--state", "open", "--limit", "1", "--json", "url", "--jq", ".[].url")
-    known = _url_of(await _asked(git, "pr", "list", *where, *head, *query))
+    known = _url_of(await ask(git.directory, "pr", "list", *where, *head, *query))
     if known:
         return known
     into = ("--base", asked.into) if await _has_branch(git, asked.into) else ()
     told = ("--title", asked.title, "--body-file", "-")
-    made = await _asked(git, "pr", "create", *where, *head, *into, *told, stdin=asked.body.encode())
+    made = await ask(
+        git.directory, "pr", "create", *where, *head, *into, *told, stdin=asked.body.encode()
+    )
     if url := _url_of(made):
         return url
     raise GitError("gh said nothing of the pull request that it made", "look at it with gh pr list")
@@ -150,48 +147,8 @@ async def _has_branch(git: Git, name: str) -> bool:
     return full in answer.text.split()
 
 
-async def _asked(git: Git, *arguments: str, stdin: bytes = b"") -> Answer:
-    answer = await _gh(git, *arguments, stdin=stdin)
-    if answer.code == NOT_LOGGED_IN:
-        raise _refused(answer)
-    if answer.code:
-        said = answer.err or f"exit code {answer.code}"
-        raise GitError(f"gh {' '.join(arguments[:2])} failed: {said}", "try the same by hand")
-    return answer
-
-
-async def _gh(git: Git, *arguments: str, stdin: bytes = b"") -> Answer:
-    environment = {**personal(), "GH_PROMPT_DISABLED": "1", "NO_COLOR": "1"}
-    environment |= {name: v for name, v in os.environ.items() if _ALSO_GH.fullmatch(name)}
-    try:
-        return await run_beside(
-            ("gh", *arguments), git.directory, _quietened(environment), stdin=stdin
-        )
-    except FileNotFoundError as error:
-        raise UsageError(
-            "pull requests are opened by gh, which is not installed",
-            "install it (https://cli.github.com), or take a branch: --deliver branch",
-        ) from error
-
-
-def _quietened(environment: Mapping[str, str]) -> dict[str, str]:
-    """So that the git which `gh` starts runs nothing that the repository's configuration names."""
-    count = int(environment.get("GIT_CONFIG_COUNT") or 0)
-    more = {"GIT_CONFIG_COUNT": str(count + len(_QUIET))}
-    for number, (key, value) in enumerate(_QUIET.items(), count):
-        more |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return {**environment, **more}
-
-
 def _personal(git: Git) -> Git:
     return replace(git, env=personal())
-
-
-def _refused(answer: Answer) -> UsageError:
-    return UsageError(
-        f"gh is not logged in: {redact(answer.err) or f'exit code {answer.code}'}",
-        "run gh auth login, or set GH_TOKEN; or take a branch: --deliver branch",
-    )
 
 
 def _url_of(answer: Answer) -> str:

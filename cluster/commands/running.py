@@ -15,7 +15,7 @@ from cluster.build import build_id
 from cluster.demo.sample import demo_order
 from cluster.desk.near import desk_in
 from cluster.handing import require_able
-from cluster.intake import Order, take_in
+from cluster.intake import Order, in_words, take_in
 from cluster.jobs.packing import other_sender
 from cluster.options import RUN_ID, asking, common, door, running, say, settings_from, tell
 from cluster.progress import busy
@@ -33,8 +33,11 @@ from orchestration.messages import FeatureRequest
 @common
 @door
 async def run(request: str, **options: Any) -> int:
-    """Build REQUEST in a repository and deliver a tested branch. `-` reads it from stdin."""
-    text = sys.stdin.read() if request == "-" else request
+    """Build REQUEST in a repository and deliver a tested branch.
+
+    `-` reads it from stdin; the link of a GitHub issue stands for what is written there.
+    """
+    text = await in_words(sys.stdin.read() if request == "-" else request)
     settings = settings_from(options, options["repo"])
     order = Order(
         text=text,

@@ -16,7 +16,7 @@ from cluster.app import open_store
 from cluster.desk.near import desk_over
 from cluster.desk.opening import open_desk
 from cluster.desk.wishing import Wishes
-from cluster.intake import Order
+from cluster.intake import Order, in_words
 from cluster.jobs.following import (
     begun,
     follow_log,
@@ -55,7 +55,7 @@ async def submit(request: str | None, file: Path | None, **options: Any) -> int:
         raise UsageError("name a REQUEST, or many of them by --file", 'manta submit "Add ..."')
     if file is not None:
         return await _submit_all(file, options)
-    text = sys.stdin.read() if request == "-" else request or ""
+    text = await in_words(sys.stdin.read() if request == "-" else request or "")
     order, loaded = _order(text, options), loaded_from(options, options["repo"])
     as_json, follows = options["as_json"], options["follows"] is not False
     if loaded.settings.hall:
@@ -115,7 +115,9 @@ async def _submit_all(file: Path, options: dict[str, Any]) -> int:
         read_requests, file, repository=options["repo"], ref=options["ref"]
     )
     loaded, as_json = loaded_from(options, options["repo"]), options["as_json"]
-    own = [(_order(each.text, options, each), _loaded(each, options)) for each in given]
+    own = [
+        (_order(await in_words(each.text), options, each), _loaded(each, options)) for each in given
+    ]
     if loaded.settings.hall:
         return await _by_hall([(order, each.settings) for order, each in own], as_json=as_json)
     parcels = await _packed(own)

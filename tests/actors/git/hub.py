@@ -22,6 +22,12 @@ with (place / "calls.jsonl").open("a") as calls:
 if not os.environ.get("GH_TOKEN"):
     print("To get started with GitHub CLI, please run: gh auth login", file=sys.stderr)
     sys.exit(1 if argv[0] == "auth" else 4)
+if argv[:2] == ["issue", "view"]:
+    issues = json.loads((place / "issues.json").read_text())
+    if argv[2] not in issues:
+        print("GraphQL: Could not resolve to an issue", file=sys.stderr)
+        sys.exit(1)
+    print(json.dumps(issues[argv[2]]))
 if argv[:2] == ["pr", "list"]:
     print("".join(url + chr(10) for url in known), end="")
 if argv[:2] == ["pr", "create"]:
@@ -37,6 +43,11 @@ class Hub:
 
     place: Path
 
+    def has_issue(self, link: str, title: str, body: str | None) -> None:
+        """Somebody wrote an issue."""
+        issue = {"title": title, "body": body, "url": link}
+        (self.place / "issues.json").write_text(json.dumps({link: issue}))
+
     def calls(self, *verb: str) -> list[dict[str, Any]]:
         file = self.place / "calls.jsonl"
         lines = file.read_text().splitlines() if file.exists() else []
@@ -48,6 +59,7 @@ def install(place: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """Put it first on PATH, logged in by a token in the environment."""
     place.mkdir()
     (place / "known.json").write_text("[]")
+    (place / "issues.json").write_text("{}")
     program = place / "gh"
     program.write_text(_PROGRAM.format(python=sys.executable, place=str(place)))
     program.chmod(0o755)
