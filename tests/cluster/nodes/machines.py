@@ -100,7 +100,7 @@ class Machines:
         manned = () if any("autoscaling" in option for option in options) else ("--no-monitor",)
         node = self._start("head", (*own, *manned, *options), QUICK_HEALTH | environment)
         written = node.place / "ray" / "ray_current_cluster"
-        self._until(written.exists, node)
+        self._until(lambda: written.exists() and bool(written.read_text().strip()), node)
         self.address = written.read_text().strip()
         return node
 
