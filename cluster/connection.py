@@ -256,7 +256,7 @@ def _trouble(address: ClusterAddress, error: Exception) -> InfrastructureError:
     if "ersion mismatch" in causes:
         return InfrastructureError(
             f"the Ray cluster at {address.address} runs other versions than this program",
-            "use the same Ray and Python (major and minor version) on both sides",
+            "use the same Ray and Python on both sides, to the last digit of their versions",
             causes[-1000:],
         )
     if "nauthenticated" in causes or "UNAUTHENTICATED" in causes or "oken" in causes:

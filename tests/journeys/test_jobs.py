@@ -14,7 +14,7 @@ import pytest
 
 from cluster.demo.sample import RECORDING, git
 from tests.journeys.conftest import REQUEST
-from tests.journeys.door import Door, Said
+from tests.journeys.door import Door, Said, leaves
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 BIN = Path(sys.executable).parent
@@ -25,7 +25,8 @@ TEXT = REQUEST.read_text(encoding="utf-8")
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """A cluster that works on one submitted request at a time."""
-    opened = Door(tmp_path_factory.mktemp("door"), MANTA_PARALLEL_RUNS="1")
+    one = {"MANTA_PARALLEL_RUNS": "1", "MANTA_START_TIMEOUT_S": "180"}
+    opened = Door(tmp_path_factory.mktemp("door"), **one)
     yield opened
     opened.close()
 
@@ -33,9 +34,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 @pytest.fixture(scope="module")
 def exports(door: Door) -> dict[str, str]:
     """What Ray's own tools need to reach the cluster."""
-    return dict(
-        line.removeprefix("export ").split("=", 1) for line in door.manta("up").out.splitlines()
-    )
+    up = door.manta("up")
+    assert up.code == 0, up.err
+    return dict(line.removeprefix("export ").split("=", 1) for line in up.out.splitlines())
 
 
 def ray(door: Door, exports: dict[str, str], *arguments: str) -> str:
@@ -157,10 +158,17 @@ def test_a_stopped_job_cancels_its_run_and_one_that_waits_begins_nothing(
     ray(door, exports, "stop", "stopped")
     said = running.rest()
     assert (said.code, said.of("failed")["status"]) == (1, "cancelled")
-    assert door.sandboxes() == []
-    assert not door.processes("ray::Coder")
+    assert all(map(leaves, door.processes("supervisor:stopped")))
+    assert sandboxes(door, "stopped") == []
+    assert not door.processes("ray::coder")
     until_over(door, exports, "never")
     assert status(door, "never") == "unknown"
+
+
+def sandboxes(door: Door, run_id: str) -> list[str]:
+    """What is left of a run's sandboxes."""
+    papers = [json.loads(p.read_text()) for p in door.state.glob("sandboxes/*/sandbox.json")]
+    return [one["id"] for one in papers if one["spec"]["labels"].get("run") == run_id]
 
 
 def until_over(door: Door, exports: dict[str, str], job: str) -> None:
@@ -203,29 +211,28 @@ def test_a_wrong_token_is_one_sentence_at_every_door(
 
 
 OTHER_VERSION = """
-import sys, ray, platform
+import pathlib, sys, ray
+from ray._private import utils
 from cluster.connection import connect
-from cluster.papers import ClusterAddress
+from cluster.local_cluster import cluster_status
 from orchestration.errors import InfrastructureError
-what, address, token = sys.argv[1:]
+what, state = sys.argv[1:]
 if what == "ray":
     ray.__version__ = "2.59.0"
 else:
-    platform.python_version = lambda: "3.12.1"
+    utils.compute_version_info = lambda: (ray.__version__, "3.12.1")
 try:
-    connect(ClusterAddress(address, token_path=token))
+    connect(cluster_status(pathlib.Path(state)))
 except InfrastructureError as error:
     print(error)
 """
 
 
 @pytest.mark.parametrize("what", ["ray", "python"])
-def test_another_version_of_ray_or_python_is_one_sentence(
-    door: Door, exports: dict[str, str], what: str
-) -> None:
+@pytest.mark.usefixtures("exports")
+def test_another_version_of_ray_or_python_is_one_sentence(door: Door, what: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", OTHER_VERSION, what, exports["RAY_ADDRESS"],
-         exports["RAY_AUTH_TOKEN_PATH"]],
+        [sys.executable, "-c", OTHER_VERSION, what, str(door.state)],
         cwd=door.place, env={**door.environment, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
