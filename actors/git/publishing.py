@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from actors.git.command import Answer, Git
-from actors.git.hub import call, refused
+from actors.git.hub import ask, call, refused
 from actors.git.records import oid
 from actors.git.source import personal
 from orchestration.errors import GitError, UsageError
