@@ -65,7 +65,7 @@ class Scene:
 def undisturbed(place: Path) -> str:
     """The tree that a run on one machine delivers."""
     ours = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-    door = Door(place, **ours)
+    door = Door(place, MANTA_START_TIMEOUT_S="180", **ours)
     lay_out(place / "wordkit")
     try:
         said = door.manta(*recorded(place / "wordkit", "--run-id", "undisturbed"))
