@@ -6,6 +6,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cluster.completing import stand_in, wants_run
+from cluster.outliving import outlive_clusters
 
 COMMANDS = {
     "init": "cluster.commands.starting:init",
@@ -58,6 +59,7 @@ class Doors(click.Group):
 def door_named(name: str) -> click.Command:
     """The command that `manta NAME` runs."""
     module, _, attribute = COMMANDS[name].partition(":")
+    outlive_clusters()
     return getattr(import_module(module), attribute)
 
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from cluster.desk.protocol import Desk
+from cluster.outliving import outlive_clusters
 from cluster.settings import Settings
 from orchestration.errors import UsageError
 
@@ -34,6 +35,7 @@ async def open_desk(settings: Settings) -> AsyncGenerator[Desk]:
         finally:
             await caller.close()
         return
+    outlive_clusters()
     near = import_module("cluster.desk.near")
     store = near.shared_store(settings)
     try:
