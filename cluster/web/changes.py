@@ -138,6 +138,7 @@ def _chosen(files: list[FileDiff], file: int | None, start: int) -> Iterator[tup
 
 
 def _part(number: int, file: FileDiff, start: int, said: Said) -> Part:
+    start = min(start, max(0, len(file.rows) - 1))
     here = said.remarks.get(file.path, {})
     mine = [(n, draft) for n, draft in enumerate(said.drafts) if draft.path == file.path]
     rows = tuple(

@@ -21,8 +21,8 @@ class Served:
     """A hall on a port. Whatever belongs to its loop is called through `do`."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self._server: uvicorn.Server | None = None
         self._serving: Any = None
@@ -37,7 +37,7 @@ class Served:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the hall's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(BOUND_S)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(BOUND_S)
 
     def open(self, hall: Hall) -> None:
         """Listen, on the same port as before if there was one."""
@@ -48,22 +48,22 @@ class Served:
             self._listening(application(hall)), lifespan="off", log_level="critical"
         )
         self._server = uvicorn.Server(config)
-        self._serving = asyncio.run_coroutine_threadsafe(self._serve(hall, listener), self._loop)
+        self._serving = asyncio.run_coroutine_threadsafe(self._serve(hall, listener), self.loop)
 
     def close(self) -> None:
         """Go away at once, as a process that is killed: connections break."""
         if self._server is not None:
             self._server.should_exit = self._server.force_exit = True
-            self._loop.call_soon_threadsafe(self._break_off, self._server)
+            self.loop.call_soon_threadsafe(self._break_off, self._server)
             self._serving.result(BOUND_S)
             self._server = None
 
     def end(self) -> None:
         self.close()
         self.do(self._leave())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(BOUND_S)
-        self._loop.close()
+        self.loop.close()
 
     async def _serve(self, hall: Hall, listener: socket.socket) -> None:
         assert self._server is not None

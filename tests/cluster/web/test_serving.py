@@ -14,6 +14,7 @@ from cluster.web.access import TOKEN_FILE
 
 pytest.importorskip("ray.serve", reason="ray[serve] is not installed")
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
+ENVIRONMENT = os.environ | {"MANTA_CPUS": "4", "MANTA_START_TIMEOUT_S": "180"}
 SERVE = """
 import socket, sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def state(tmp_path: Path) -> Iterator[Path]:
 
 def manta(state: Path, command: str) -> None:
     arguments = [sys.executable, "-m", "cluster.cli", command, "--state-dir", str(state)]
-    subprocess.run(arguments, env=os.environ | {"MANTA_CPUS": "4"}, check=True, timeout=120)
+    subprocess.run(arguments, env=ENVIRONMENT, check=True, timeout=240)
 
 
 def test_served_by_ray_it_lets_in_by_token_streams_and_keeps_strangers_out(state: Path) -> None:
