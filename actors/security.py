@@ -6,7 +6,6 @@ from actors.assignments import ExamineJob
 from actors.briefs import Judgement, examine_text, listed
 from actors.player import Player, Task
 from actors.scanners.scan import scan
-from actors.scanners.semgrep import NAME as SEMGREP
 from actors.tools.kits import judging_tools
 from orchestration.ids import StepGrant
 from orchestration.proof import Review, Severity
@@ -32,8 +31,7 @@ class SecurityAnalyst(Player):
         )
         made = await scan(sandbox, changes=job.changes, added=job.added)
         scanned = listed([f.sentence() for f in made.findings]) or "Nothing."
-        who = f"semgrep, {SCANNERS}" if SEMGREP in made.scanners else SCANNERS
-        text = f"{examine_text(job)}\n\n# What the scanners found\n\n{who}\n\n{scanned}"
+        text = f"{examine_text(job)}\n\n# What the scanners found\n\n{SCANNERS}\n\n{scanned}"
         task = Task(PROMPT, text, Judgement, job.task.difficulty)
         judgement = await self.think(judging_tools, sandbox, task, job.brief, grant)
         await sandbox.terminate()

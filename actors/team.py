@@ -31,7 +31,7 @@ from orchestration.messages import (
     TreeRef,
     Work,
 )
-from orchestration.passages import added_tests, green_verdict
+from orchestration.passages import added_tests, green_verdict, grounds
 from orchestration.proof import Review, TestReport
 from orchestration.strength import Strength
 from orchestration.workflow.facts import read_output
@@ -122,7 +122,7 @@ class Team:
             if job.apart:
                 self._testers[work.task.id] = coder
             handed = await coder.write_test(job, ctx.grant)
-        return await self._patch(work, work.base, handed)
+        return await self._patch(work, work.base, handed, work.base)
 
     @asks
     async def write_code(self, work: Work, ctx: StepContext, /) -> Patch:
@@ -149,7 +149,7 @@ class Team:
         )
         async with self.pools.coders.lease(besides=self._testers.get(work.task.id)) as coder:
             handed = await coder.write_code(job, ctx.grant)
-        return await self._patch(work, start, handed, upstream)
+        return await self._patch(work, start, handed, *grounds(work))
 
     async def _excerpts(self, work: Work, tree: TreeRef, *, tests: bool) -> Excerpts:
         """The files that a part of the task is expected to change, as its coder is shown them."""
@@ -287,17 +287,17 @@ class Team:
 
     # --- pieces ----------------------------------------------------------------------------------
 
-    async def _patch(
-        self, work: Work, start: TreeRef, handed: Handed, upstream: TreeRef | None = None
-    ) -> Patch:
-        """What a coder handed in, as a commit of ours. No change is a patch without changes."""
-        tree = start
+    async def _patch(self, work: Work, start: TreeRef, handed: Handed, *on: TreeRef) -> Patch:
+        """What a coder made of `start`, as one commit of ours on these; empty if nothing.
+
+        Whatever was found wanting before, such as a leaked key, is thus in no delivered history.
+        """
+        tree, title = start, work.patch.title if work.patch else handed.title
         if handed.commit:
-            message = f"{handed.title}\n\n{handed.notes}\n\n{self._trailers(work.task)}"
-            theirs = start.plus(handed.commit, handed.bundle)
-            parents = (upstream.commit,) if upstream else ()
-            tree = await self.repository.adopt(start, theirs, message, parents)
-        return await self.repository.patch(work.base, tree, handed.title, handed.notes)
+            message = f"{title}\n\n{handed.notes}\n\n{self._trailers(work.task)}"
+            theirs, parents = start.plus(handed.commit, handed.bundle), [tree.commit for tree in on]
+            tree = await self.repository.adopt(on[0], theirs, message, parents[1:])
+        return await self.repository.patch(work.base, tree, title, handed.notes)
 
     async def _merge(self, work: Work, head: TreeRef, ctx: StepContext) -> Merged:
         """A merge commit on `head` whose tree has been tested, or the reasons against it."""

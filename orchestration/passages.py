@@ -12,6 +12,7 @@ from orchestration.messages import (
     Dossier,
     FeatureRequest,
     Plan,
+    TreeRef,
     Undone,
     Work,
 )
@@ -159,6 +160,13 @@ def all_verdicts(arms: dict[str, Work]) -> Work:
     """Join reviewer, security and, where they are tried, mutants."""
     strength = arms["strength"].strength if "strength" in arms else None
     return arms["review"].having(audit=arms["audit"].audit, strength=strength)
+
+
+def grounds(work: Work) -> tuple[TreeRef, ...]:
+    """What a task's commit stands on: its test, and the branch where that has moved on since."""
+    if work.test is None:
+        return (work.base,)
+    return (work.test.tree,) if work.test.base == work.base else (work.test.tree, work.base)
 
 
 def has_test(work: Work) -> bool:

@@ -9,6 +9,7 @@ from actors.git.source import deliver
 from actors.models.gateway import ModelReply, ModelRequest
 from cluster.demo.sample import git
 from orchestration.workflow.journal import RecordKind, RunStatus
+from tests.actors.git.checkout import Checkout
 from tests.journeys.bench import (
     RUN,
     delivered,
@@ -155,6 +156,34 @@ async def test_a_blocking_finding_goes_to_the_coder_and_is_looked_at_again(tmp_p
         await bench.journal.get_blob(delivered(await bench.drive(await bench.request())).evidence)
     )
     assert evidence["tasks"][0]["review"]["approved"] is True
+
+
+KEY = "AKIA" + "IOSFODNN7EXAMPLQ"
+
+
+async def test_a_leak_that_everybody_approves_is_mended_and_is_nowhere_in_the_history(
+    tmp_path: Path,
+) -> None:
+    """What scanners are certain of stands, whatever reviewer and analyst say."""
+    told: list[str] = []
+
+    def mind(request: ModelRequest) -> ModelReply:
+        if "write_code" not in request.conversation or request.turn > 1:
+            return plan(task("red")) if request.role == "architect" else steady(request)
+        told.append(str(request.messages[1]["content"]))
+        if "green#1" not in request.conversation:
+            return says(("run", {"command": "sed -i /AKIA/d wordkit/red.py"}))
+        text = f"KEY = '{KEY}'\n\n\ndef red() -> str:\n    return 'red'\n"
+        return says(("write", {"path": "wordkit/red.py", "content": text}))
+
+    bench = minds(tmp_path, mind)
+    delivery = delivered(await bench.drive(await bench.request()))
+    assert "[detect-secrets, high] wordkit/red.py:1: This looks like a secret" in told[1]
+    there = Checkout.at(bench.repository)
+    bundle = await bench.journal.get_blob(delivery.bundle)
+    await deliver(bench.repository, bundle, delivery.branch, delivery.tree.commit)
+    assert "def red" in there.git("show", f"{delivery.branch}:wordkit/red.py")
+    assert KEY not in there.git("log", "--all", "--patch")
 
 
 async def test_the_repository_is_rebuilt_from_bundles_when_it_is_lost(tmp_path: Path) -> None:
