@@ -27,6 +27,7 @@ from tests.journeys.door import MANTA, Door, title
 RAY = str(Path(sys.executable).parent / "ray")
 STARTS_WITHIN_S = 120
 DIES_WITHIN_S = 20
+TRIES = 5
 QUICK_HEALTH = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
@@ -111,14 +112,27 @@ class Machines:
 
         With a cable they are at its far end.
         """
-        joined: list[Node] = []
-        for name in names:
-            labels = f"--labels=pool=agents,name={name}"
-            options = (f"--address={self.address}", labels, f"--num-cpus={cpus}")
+        return [self._joined(name, cpus, environment, cable) for name in names]
+
+    def _joined(
+        self, name: str, cpus: int, environment: Mapping[str, str], cable: Cable | None
+    ) -> Node:
+        """Ray gives a raylet 30 s to start, of which a busy machine may need several."""
+        labels = f"--labels=pool=agents,name={name}"
+        options = (f"--address={self.address}", labels, f"--num-cpus={cpus}")
+        for _ in range(TRIES):
             node = self._start(name, options, environment, cable)
-            self._until(lambda node=node: "Ray runtime started" in self._said(node), node)
-            joined.append(node)
-        return joined
+            if self._comes_up(node):
+                return node
+            node.lose()
+            self.nodes.remove(node)
+        raise AssertionError(f"node {name} did not come up {TRIES} times")
+
+    def _comes_up(self, node: Node) -> bool:
+        """False where Ray gave up waiting for it."""
+        ends = ("Ray runtime started", "timed out during startup")
+        self._until(lambda: any(end in self._said(node) for end in ends), node)
+        return ends[0] in self._said(node)
 
     def where(self, *titles: str) -> list[Node]:
         """Nodes on which a process with such a title runs."""
@@ -167,7 +181,7 @@ class Machines:
     def _until(self, done: Callable[[], bool], node: Node) -> None:
         deadline = time.monotonic() + STARTS_WITHIN_S
         while not done():
-            assert node.process.poll() is None, self._said(node)
+            assert node.process.poll() is None or done(), self._said(node)
             assert time.monotonic() < deadline, self._said(node)
             time.sleep(0.1)
 
