@@ -2,10 +2,18 @@
 
 import pytest
 
-from orchestration.errors import CircuitBreakerOpen, RunFailedError
+from orchestration.errors import CircuitBreakerOpen, RunFailedError, UntestableError
 from orchestration.ids import CommitId, TaskId
-from orchestration.messages import CodeTask, Plan, TreeRef, Work
-from orchestration.passages import best, candidates, ordered, revived
+from orchestration.messages import CodeTask, Patch, Plan, TreeRef, Work
+from orchestration.passages import (
+    best,
+    candidates,
+    grounds,
+    ordered,
+    require_testable,
+    revived,
+)
+from orchestration.proof import TestReport
 from orchestration.strength import Fate, Mutant, Strength, Trial
 from orchestration.workflow.facts import Collected, ErrorInfo
 
@@ -72,3 +80,23 @@ def test_attempts_that_all_fail_end_with_the_first_reason() -> None:
         best([attempt(None, error), attempt(None, error)])
     assert raised.value.fix == "less"
     assert isinstance(revived(ErrorInfo(name="KeyError", what="k")), RunFailedError)
+
+
+def test_a_commit_stands_on_the_tasks_test_and_on_a_branch_that_moved_on() -> None:
+    moved = TreeRef(commit=CommitId("1" * 40), bundles=())
+    tree = TreeRef(commit=CommitId("2" * 40), bundles=())
+    test = Patch(base=BASE, tree=tree, title="t", changes=())
+    assert grounds(work()) == (BASE,)
+    assert grounds(work(test=test)) == (tree,)
+    assert grounds(work(test=test, base=moved)) == (tree, moved)
+
+
+def test_tests_that_say_nothing_before_any_change_end_the_run() -> None:
+    sound = TestReport(commit=BASE.commit, command="pytest", exit_code=1)
+    require_testable(sound)
+    for wrong in ({"problem": "no pytest there."}, {"ended": "oom"}):
+        with pytest.raises(
+            UntestableError, match="'pytest' says nothing before any change"
+        ) as told:
+            require_testable(sound.model_copy(update=wrong))
+        assert "--setup" in told.value.fix
