@@ -88,7 +88,8 @@ async def answer(run_id: str, verdict: Verdict, options: dict[str, Any]) -> int:
     facts = {"run_id": known, "answer": recorded.answer, "goes_on": recorded.goes_on}
     tell(options["as_json"], "decided", _told(recorded), **facts)
     if trouble := recorded.trouble:
-        say(f"manta: it does not go on by itself: {trouble.what}\n  fix: {trouble.fix}")
+        say(f"manta: the decision stands, but it does not go on by itself: {trouble.what}")
+        say(f"  fix: {trouble.fix}")
     return 0
 
 

@@ -154,6 +154,18 @@ class HostileCrew(Crew):
         )
 
 
+def hostile_request(crew: HostileCrew, run_id: RunId, *gates: str) -> FeatureRequest:
+    """What the crew is asked for."""
+    asked: Any = dict.fromkeys(gates, Rule.ASK)
+    return FeatureRequest(
+        run_id=run_id,
+        text=EVIL,
+        repository=EVIL,
+        base=crew.base,
+        policy=ApprovalPolicy(gates=asked),
+    )
+
+
 class Understudy:
     """In place of a house: plays the hostile crew's run, or only writes down what it was told."""
 
@@ -211,14 +223,7 @@ class Stage:
 
     async def start(self, run_id: RunId = RUN, *gates: str) -> RunOutcome:
         """Play the hostile run up to its first question."""
-        asked: Any = dict.fromkeys(gates or ("plan", "delivery"), Rule.ASK)
-        request = FeatureRequest(
-            run_id=run_id,
-            text=EVIL,
-            repository=EVIL,
-            base=self.crew.base,
-            policy=ApprovalPolicy(gates=asked),
-        )
+        request = hostile_request(self.crew, run_id, *(gates or ("plan", "delivery")))
         return await self.engine.start(self.flow, request, run_id=run_id, title=EVIL)
 
     async def go_on(self, run_id: RunId = RUN) -> RunOutcome:
