@@ -1,5 +1,6 @@
 """The front door: `manta`. Each command's module is loaded when the command is used."""
 
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -50,6 +51,14 @@ class Doors(click.Group):
         if wants_run(cmd_name):
             return stand_in(cmd_name)
         return door_named(cmd_name) if cmd_name in COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = get_close_matches(args[0], COMMANDS, 1)
+        if near and args[0] not in COMMANDS:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         names = [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]

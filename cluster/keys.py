@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from actors.models.routing import Routes
 from cluster.papers import ClusterAddress, Papers, own_folder
-from orchestration.errors import InfrastructureError
+from orchestration.errors import InfrastructureError, UsageError
 
 Purpose = Literal["model", "sandbox", "store", "servers", "traces"]
 
@@ -31,6 +32,14 @@ _PATTERNS: Mapping[Purpose, str] = {
 PURPOSES = tuple(_PATTERNS)
 
 
+_OF_PROVIDERS = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "gemini": "GEMINI_API_KEY",
+    "openrouter": "OPENROUTER_API_KEY",
+}
+
+
 def select(environ: Mapping[str, str], purpose: Purpose) -> dict[str, str]:
     """The variables that serve one purpose; a variable serves one at most."""
     for each, pattern in _PATTERNS.items():
@@ -39,6 +48,25 @@ def select(environ: Mapping[str, str], purpose: Purpose) -> dict[str, str]:
             return found
         environ = {name: value for name, value in environ.items() if name not in found}
     return {}
+
+
+def require_model_key(routes: Routes, state_dir: Path, environ: Mapping[str, str]) -> None:
+    """Refuse at once what every role would be refused for later, once a cluster is up.
+
+    Only what is plain: the default model's provider is a known one, called at its own address,
+    and neither this environment nor a cluster of this state directory has its key.
+
+    Raises:
+        UsageError: names the variable.
+    """
+    route = routes.default
+    variable = route.key_env or _OF_PROVIDERS.get(route.model.partition("/")[0], "")
+    elsewhere = route.api_base or any(name.endswith(("_API_BASE", "_BASE_URL")) for name in environ)
+    if variable and not elsewhere and not environ.get(variable) and not latest(state_dir, "model"):
+        raise UsageError(
+            f"{variable} is not set, and {route.model} needs it",
+            f"export {variable}=...; or name another --model; or try `manta demo`, without a key",
+        )
 
 
 def leave(address: ClusterAddress, purpose: Purpose, keys: Mapping[str, str]) -> Path | None:

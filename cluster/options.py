@@ -12,6 +12,7 @@ from typing import Any, ParamSpec
 import click
 
 from cluster.budgets import parse_budget
+from cluster.mishaps import in_words
 from cluster.settings import Settings
 from cluster.sources import Loaded, load_settings, unknown_variables
 from orchestration.errors import MantaError
@@ -20,6 +21,8 @@ P = ParamSpec("P")
 SCHEMA = 1
 """Version of the JSON lines."""
 INTERRUPTED = 130
+CUT_OFF = 141
+"""Exit code where nobody reads on, as of a program that SIGPIPE ends."""
 
 
 def chained(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -134,12 +137,16 @@ def door(command: Callable[P, Coroutine[Any, Any, int]]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             code = asyncio.run(command(*args, **kwargs))
-        except MantaError as error:
-            code = complain(error, as_json=bool(kwargs.get("as_json")))
+            sys.stdout.flush()
         except KeyboardInterrupt:
             say("interrupted; a run that was started goes on: see `manta runs`")
             code = INTERRUPTED
-        sys.stdout.flush()
+        except BrokenPipeError:  # whoever read it has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = CUT_OFF
+        except Exception as error:  # noqa: BLE001 - a door: nobody is shown a traceback
+            code = complain(in_words(error), as_json=bool(kwargs.get("as_json")))
+            sys.stdout.flush()
         raise SystemExit(code)
 
     return run

@@ -30,6 +30,8 @@ PROOF = ("base_runs", "mutants", "mutant_seconds", "killed_share")
 """Limits of which less would be laxer."""
 PROJECT_MAY_SET = ("test_command", "approve", "limits")
 MAX_FILE_BYTES = 64 * 1024
+FLAGS = {"tool_rules": "--rule"}
+"""Those that are not called as their settings are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +228,25 @@ def _is_table(value: object) -> TypeGuard[Values]:
 
 
 def _complaint(error: ValidationError, origins: Mapping[str, str]) -> UsageError:
-    """The first bad value: what it is, what is wrong with it, and who said it."""
+    """The first bad value: what it is called where it was said, and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
+    name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     said = (by for key, by in origins.items() if name == key or name.startswith(f"{key}."))
     source = next(said, "settings")
+    called = _called(name, source)
     if first["type"] == "extra_forbidden":
-        return UsageError(f"{source}: unknown setting {name}", f"known are: {_known_near(name)}")
-    return UsageError(f"{source}: {name}: {first['msg']}", "correct it there")
+        return UsageError(f"unknown setting {called}", f"known are: {_known_near(name)}")
+    why = first["msg"].removeprefix("Value error, ")
+    return UsageError(f"{called}: {why[:1].lower()}{why[1:]}", "give it another value")
+
+
+def _called(name: str, source: str) -> str:
+    """A setting as it is written in its source."""
+    if source == "flag":
+        return FLAGS.get(name, f"--{name.replace('_', '-')}")
+    if source == "environment":
+        return _variable(name)
+    return f"{name} in {source}"
 
 
 def _known_near(name: str) -> str:

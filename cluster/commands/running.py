@@ -15,8 +15,9 @@ from cluster.build import build_id
 from cluster.demo.sample import demo_order
 from cluster.desk.near import desk_in
 from cluster.handing import require_able
-from cluster.intake import Order, in_words, take_in
+from cluster.intake import Order, check_text, in_words, routes_of, take_in
 from cluster.jobs.packing import other_sender
+from cluster.keys import require_model_key
 from cluster.options import RUN_ID, asking, common, door, running, say, settings_from, tell
 from cluster.progress import busy
 from cluster.replaying import about
@@ -92,6 +93,9 @@ async def play(order: Order, settings: Settings, *, as_json: bool, asks: bool = 
         say("warning: --sandbox none is no sandbox: what agents run can do all that you can")
     if sender := other_sender(os.environ):
         say(f"note: submitted by Manta {sender}, and this is {build_id()}")
+    check_text(order.text)
+    if not order.replay and not settings.address:
+        require_model_key(routes_of(settings), settings.state_dir, os.environ)
     async with AsyncExitStack() as stack:
         with busy("reading the repository", as_json=as_json) as now:
             request, source = await take_in(order, settings, say)

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from actors.models.routing import parse_routes
 from cluster import keys
 from cluster.papers import ClusterAddress, Papers
-from orchestration.errors import InfrastructureError
+from orchestration.errors import InfrastructureError, UsageError
 
 ENVIRON = {
     "ANTHROPIC_API_KEY": "sk-1",
@@ -76,3 +77,33 @@ def test_a_cluster_of_somebody_elses_gets_no_keys_from_here(tmp_path: Path) -> N
 def test_keys_that_went_with_their_cluster_are_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError, match="resume"):
         keys.adopt(tmp_path / "gone.json")
+
+
+def test_a_key_that_is_plainly_missing_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    routes = parse_routes({"default": "anthropic/claude-sonnet-4-5"})
+
+    with pytest.raises(UsageError, match="ANTHROPIC_API_KEY is not set"):
+        keys.require_model_key(routes, tmp_path, {"PATH": "/bin"})
+
+
+@pytest.mark.parametrize(
+    ("route", "environ"),
+    [
+        ({"model": "anthropic/claude-sonnet-4-5"}, {"ANTHROPIC_API_KEY": "sk-1"}),
+        ({"model": "anthropic/claude-sonnet-4-5"}, {"ANTHROPIC_BASE_URL": "http://gateway"}),
+        ({"model": "openai/qwen", "api_base": "http://127.0.0.1:8000/v1"}, {}),
+        ({"model": "openai/gpt-5", "key_env": "WORK_KEY"}, {"WORK_KEY": "sk-2"}),
+        ({"model": "ollama/qwen3"}, {}),
+    ],
+)
+def test_what_may_well_work_is_left_to_the_gateway(
+    tmp_path: Path, route: dict[str, str], environ: dict[str, str]
+) -> None:
+    keys.require_model_key(parse_routes({"default": route}), tmp_path, environ)
+
+
+def test_a_cluster_that_has_the_key_needs_none_here(address: ClusterAddress) -> None:
+    keys.leave(address, "model", {"ANTHROPIC_API_KEY": "sk-1"})
+    routes = parse_routes({"default": "anthropic/claude-sonnet-4-5"})
+
+    keys.require_model_key(routes, Path("/anywhere"), {})
