@@ -60,6 +60,8 @@ class Membership:
             InfrastructureError: nobody there, another token, another version.
         """
         with self._turn:
+            if self._address is None and ray.is_initialized():
+                return self._number  # a worker: part of its cluster already, and for good
             if self._address != address or not ray.is_initialized():
                 self._end()
                 _join(address)
@@ -70,7 +72,7 @@ class Membership:
     def leave(self, number: int) -> None:
         """No longer needed by one of its users. Blocking."""
         with self._turn:
-            if number == self._number:
+            if number == self._number and self._users:
                 self._users -= 1
                 if not self._users:
                     self._end()
