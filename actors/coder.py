@@ -10,6 +10,8 @@ from actors.linter import lint
 from actors.player import Player, Task
 from actors.sandbox.protocol import Sandbox
 from actors.tools.kits import coding_tools
+from actors.tools.text import neutralise, one_line
+from orchestration.errors import RunFailedError
 from orchestration.ids import BlobId, CommitId, StepGrant
 from orchestration.kinds import is_test_path
 from orchestration.messages import Frozen, TreeRef
@@ -18,6 +20,8 @@ PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
 
 
 GIT_SECONDS = 60.0
+BLOCKED_SHOWN = 1_000
+"""Characters of the reason why a part cannot be done."""
 
 
 class Written(Frozen):
@@ -27,6 +31,13 @@ class Written(Frozen):
     """Title of the commit that holds this part of the work, in the style of the log."""
     notes: str = ""
     """Body of the commit: what a later reader should know of choices made and cases left out."""
+    blocked: str = ""
+    """Only where no work can be right, as when a frozen test contradicts the task: which line, and
+    why. The task is then planned anew."""
+
+
+class BlockedError(RunFailedError):
+    """The coder found that its part cannot be done as it stands."""
 
 
 class Coder(Player):
@@ -62,6 +73,9 @@ class Coder(Player):
         shown = [files for files in (job.tests, job.files) if are_shown(files)]
         task = Task(PROMPT, text, Written, job.task.difficulty, shown=frozenset().union(*shown))
         written = await self.think(coding_tools, sandbox, task, job.brief, grant)
+        if written.blocked.strip():
+            why = one_line(neutralise(written.blocked), BLOCKED_SHOWN)
+            raise BlockedError(f"the coder cannot do it as it stands: {why}", "plan it anew")
         if phase is not TEST_PHASE:
             await lint(self, sandbox, job, grant)
         commit, bundle = await sandbox.git_export(job.tree.commit, message=written.title)
@@ -134,6 +148,7 @@ def task_text(job: CodeJob, phase: str, conflicts: tuple[str, ...]) -> str:
         f"# The task: {job.task.title}\n\n{job.task.description}",
         f"It is done when\n{listed(job.task.acceptance)}",
         expected_files(job),
+        pinned_text(job),
         others_text(job.builds_on, job.others),
         told(job.brief),
     ]
@@ -158,6 +173,17 @@ def expected_files(job: CodeJob) -> str:
     """The planned files that this part may touch."""
     wanted = [path for path in job.task.files if is_test_path(path) is not job.writes_code]
     return f"Files expected to change: {', '.join(wanted)}" if wanted else ""
+
+
+def pinned_text(job: CodeJob) -> str:
+    """The existing tests that a task has leave to change, where this part is the tests."""
+    if job.writes_code or not job.task.existing_tests:
+        return ""
+    return (
+        "These existing tests pin what is to change, and may be changed: "
+        f"{', '.join(job.task.existing_tests)}. Bring them up to date: what you change in them has "
+        "to fail now, like the new tests."
+    )
 
 
 def are_shown(files: dict[str, str]) -> bool:

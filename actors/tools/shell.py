@@ -22,7 +22,7 @@ if [[ $_ended == 0 && $BASH_COMMAND != exit* ]]; then
   _worst=0
   for _one in "${_ended[@]}"; do [[ $_one == 0 || $_one == 141 ]] || _worst=$_one; done
   if [[ $_worst != 0 ]]; then
-    echo "[a command in the pipe ended with exit code $_worst, the last one with 0]"
+    echo "[exit codes in the last pipe: ${_ended[*]:1}]"
     exit "$_worst"
   fi
 fi"""
@@ -41,7 +41,6 @@ class _Background(Arguments):
     command: str = Field(default="", description="To start.")
     process: str = Field(default="", description="The name that start gave.")
     wait_s: float = Field(default=1.0, ge=0, le=60, description="For output.")
-    folder: str = "."
 
 
 class ShellTools:
@@ -87,7 +86,7 @@ class ShellTools:
             names = ", ".join(self._processes)
             raise ToolError(f"{_BACKGROUND} processes run already ({names}). Stop one first.")
         command = ["bash", "-c", _ONE_STREAM + arguments.command]
-        process = await self._sandbox.spawn(command, cwd=arguments.folder)
+        process = await self._sandbox.spawn(command)
         self._started += 1
         name = f"process-{self._started}"
         self._processes[name] = process

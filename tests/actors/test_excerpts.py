@@ -1,7 +1,7 @@
 """Files that a coder is to change: small ones whole, large ones by outline and named symbols."""
 
 from actors.assignments import Brief, CodeJob
-from actors.coder import CODE_PHASE, task_text
+from actors.coder import CODE_PHASE, TEST_PHASE, task_text
 from actors.excerpts import excerpts
 from orchestration.ids import CommitId, TaskId
 from orchestration.messages import CodeTask, Limits, TreeRef
@@ -71,3 +71,16 @@ def test_the_task_tells_of_large_files_only_where_there_are_any():
     assert task_text(outlined, CODE_PHASE, ()).endswith(
         "# Files expected to change that are too large to show\n\n`a.py`: 9 lines."
     )
+
+
+def test_a_coder_is_told_which_existing_tests_it_may_change_and_only_then():
+    task = CodeTask(
+        id=TaskId("t"), title="T", description="D", acceptance=("A",), existing_tests=("test_x.py",)
+    )
+    brief = Brief(request="r", repository="repo", guidance="", limits=Limits())
+    tree = TreeRef(commit=CommitId("c"), bundles=())
+    job = CodeJob(brief=brief, task=task, tree=tree)
+    frozen = job.model_copy(update={"tests": {"test_x.py": "def test_x(): ..."}})
+
+    assert "may be changed: test_x.py. Bring them up to date" in task_text(job, TEST_PHASE, ())
+    assert "may be changed" not in task_text(frozen, CODE_PHASE, ())
