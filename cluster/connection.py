@@ -77,11 +77,6 @@ class Membership:
                 if not self._users:
                     self._end()
 
-    def give_up(self) -> None:
-        """End it whoever uses it: its cluster is gone. Blocking."""
-        with self._turn:
-            self._end()
-
     def _end(self) -> None:
         if self._address is not None:
             ray.shutdown()
