@@ -42,7 +42,7 @@ def main() -> None:
         try:
             parts: list[str] = []
             for part in PARTS.values():
-                parts.append(part(hall, 1 if quick else 5))
+                parts.append(part(hall, 1 if quick else 3))
                 loads.append(os.getloadavg()[0])
         finally:
             hall.close()

@@ -18,7 +18,8 @@ def report(hall: Hall, times: int) -> str:
             "### From an event to whoever watches",
             "",
             "`manta watch --json` of the recorded demo, in a process of its own:"
-            f" {len(ages)} events, each from its record's time in the store to the line on the watcher's side: median"
+            f" {len(ages)} events, each from its record's time in the store to the line on the"
+            f" watcher's side: median"
             f" {statistics.median(ages) * 1000:.0f} ms, 95 of 100 within {tenth * 1000:.0f} ms, the"
             f" slowest {ages[-1] * 1000:.0f} ms. Record and line are of one machine's clock.",
         ]

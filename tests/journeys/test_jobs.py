@@ -172,8 +172,8 @@ def sandboxes(door: Door, run_id: str) -> list[str]:
 
 
 def until_over(door: Door, exports: dict[str, str], job: str) -> None:
-    deadline = time.monotonic() + 60
-    while "STOPPED" not in ray(door, exports, "status", job):
+    deadline = time.monotonic() + 180
+    while any(state in ray(door, exports, "status", job) for state in ("PENDING", "RUNNING")):
         assert time.monotonic() < deadline
 
 
