@@ -11,7 +11,9 @@ import click
 import uvicorn
 
 from cluster.desk.near import NearDesk, shared_store
+from cluster.desk.opening import token_for
 from cluster.options import common, door, say, settings_from, tell
+from cluster.settings import Settings
 from cluster.web.access import LOOPBACK_NAMES, Access, is_loopback, token_of
 from cluster.web.application import application
 from cluster.web.hall import Hall
@@ -35,7 +37,7 @@ async def web(
     them is gone.
     """
     settings = settings_from(options)
-    access = Access(await asyncio.to_thread(token_of, settings.state_dir), *_reach(host, url))
+    access = Access(await asyncio.to_thread(_token, settings), *_reach(host, url))
     listener = await asyncio.to_thread(_listen, host, port)
     if not is_loopback(host):
         say(f"warning: {host} can be reached from other machines, and this is plain HTTP:")
@@ -58,6 +60,11 @@ def _reach(host: str, url: str | None) -> tuple[frozenset[str], bool]:
     if url and (called is None or urlsplit(url).scheme not in {"http", "https"}):
         raise UsageError(f"--url {url!r} is no address of a web page", "such as https://host.name")
     return LOOPBACK_NAMES | {host} | ({called} if called else set()), not is_loopback(host)
+
+
+def _token(settings: Settings) -> str:
+    """The one that was named, else the state directory's."""
+    return token_for(settings) or token_of(settings.state_dir)
 
 
 def _listen(host: str, port: int) -> socket.socket:
