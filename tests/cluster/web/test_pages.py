@@ -6,6 +6,8 @@ import pytest
 
 from actors.tools.text import neutralise
 from cluster.desk.known import knowledge
+from cluster.steward import Steward
+from orchestration.errors import GitError
 from orchestration.ids import RunId
 from orchestration.messages import TreeRef
 from orchestration.workflow.in_memory import InMemoryJournal
@@ -222,3 +224,25 @@ async def test_what_is_not_there_is_a_page_that_says_so(stage: Stage, path: str)
 
 async def test_an_empty_list_says_how_to_begin(stage: Stage) -> None:
     assert "No runs yet" in (await (await stage.browser()).get("/")).text
+
+
+async def test_why_a_run_does_not_go_on_is_on_its_page_and_another_try_takes_it_away(
+    stage: Stage,
+) -> None:
+    await stage.start()
+    browser = await stage.browser()
+    stage.hall.steward = Steward(stage.hall.store.use, _refused)
+    await stage.decide(browser, "approve")
+    assert "goes on in a moment" in (await browser.get(f"/runs/{RUN}")).text
+    await stage.hall.steward.look()
+    told = (await browser.get(f"/runs/{RUN}")).text
+    assert "its objects are gone" in told
+    assert "goes on in a moment" not in told
+    stage.hall.steward = Steward(stage.hall.store.use, stage.desk.resume)
+    stage.drives = True
+    assert await stage.hall.steward.look() == [RUN]
+    assert "its objects are gone" not in (await browser.get(f"/runs/{RUN}")).text
+
+
+async def _refused(run_id: RunId) -> None:
+    raise GitError("its objects are gone", "fetch them")
