@@ -17,6 +17,7 @@ def test_a_page_does_what_it_says(page: Path, door: Door, tmp_path: Path) -> Non
     environment = {
         **door.environment,
         "HOME": str(tmp_path),
+        "MANTA_START_TIMEOUT_S": "240",
         "PATH": path,
         "GIT_AUTHOR_NAME": "Reader", "GIT_AUTHOR_EMAIL": "reader@localhost",
         "GIT_COMMITTER_NAME": "Reader", "GIT_COMMITTER_EMAIL": "reader@localhost",
