@@ -17,6 +17,10 @@ from tests.faults.nodes import Scene, Watch
 pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(900)]
 HEAD_ID = "f" * 51 + "00000"
 SHRINKS_WITHIN_S = 180
+COMMANDS = (
+    *("initialization", "setup", "head_setup", "worker_setup"),
+    *("head_start_ray", "worker_start_ray"),
+)
 
 
 def autoscaling(port: int) -> dict[str, object]:
@@ -27,7 +31,9 @@ def autoscaling(port: int) -> dict[str, object]:
         "upscaling_speed": 1.0,
         "idle_timeout_minutes": 0.1,
         "provider": {
-            "type": "fake_multinode",
+            # Not `fake_multinode`: that name wants a file which Ray's wheel leaves out.
+            "type": "external",
+            "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
             "use_node_id_as_ip": True,
             "disable_node_updaters": True,
             "disable_launch_config_check": True,
@@ -47,9 +53,8 @@ def autoscaling(port: int) -> dict[str, object]:
             },
         },
         "auth": {},
-        **{f"{name}_commands": [] for name in ("initialization", "setup", "head_setup")},
-        **{f"{name}_commands": [] for name in ("worker_setup", "head_start_ray")},
-        "worker_start_ray_commands": [],
+        "cluster_synced_files": [],
+        **{f"{name}_commands": [] for name in COMMANDS},
         "file_mounts": {},
     }
 

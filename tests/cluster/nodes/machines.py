@@ -100,9 +100,8 @@ class Machines:
         own = ("--head", f"--port={port}", "--include-dashboard=false", f"--num-cpus={cpus}")
         manned = () if any("autoscaling" in option for option in options) else ("--no-monitor",)
         node = self._start("head", (*own, *manned, *options), QUICK_HEALTH | environment)
-        written = node.place / "ray" / "ray_current_cluster"
-        self._until(lambda: written.exists() and bool(written.read_text().strip()), node)
-        self.address = written.read_text().strip()
+        assert self._comes_up(node), self._said(node)
+        self.address = (node.place / "ray" / "ray_current_cluster").read_text().strip()
         return node
 
     def join(
@@ -151,7 +150,7 @@ class Machines:
         cable: Cable | None = None,
     ) -> Node:
         number = next(_NUMBERS)
-        address = cable.far if cable else self.host or f"127.0.0.{number}"
+        address = cable.address if cable else self.host or f"127.0.0.{number}"
         place = self.place / f"{name}{number}"
         (place / "state").mkdir(parents=True, mode=0o700)
         command = [

@@ -1,42 +1,70 @@
-"""A node in a network of its own, whose cable can be pulled. Needs root, as `ip netns` does."""
+"""Nodes in networks of their own, whose cables can be pulled. Needs root, as `ip netns` does."""
 
 import os
 import shutil
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 ABLE = os.geteuid() == 0 and shutil.which("ip") is not None
 WHY = "needs root and the `ip` command (network namespaces)"
 
 
+@dataclass(frozen=True)
 class Cable:
-    """Between this machine (`near`) and a network namespace (`far`)."""
+    """From the switch to a network namespace, which has nothing else."""
 
-    def __init__(self, number: int) -> None:
-        self.namespace = f"manta-{os.getpid()}"
-        self._here, self._there = f"mnh{number % 10_000}", f"mnt{number % 10_000}"
-        self.near, self.far = f"10.213.{number % 250}.1", f"10.213.{number % 250}.2"
-        self.enter = ("ip", "netns", "exec", self.namespace)
+    namespace: str
+    address: str
+    """Of the namespace's end."""
+    plug: str
+    """Name of the end at the switch."""
+
+    @property
+    def enter(self) -> tuple[str, ...]:
         """What a command begins with that is to run at the far end."""
-
-    def lay(self) -> None:
-        ends = ("type", "veth", "peer", "name", self._there, "netns", self.namespace)
-        _ip("netns", "add", self.namespace)
-        _ip("link", "add", self._here, *ends)
-        _ip("addr", "add", f"{self.near}/24", "dev", self._here)
-        _ip("link", "set", self._here, "up")
-        inside = ("-n", self.namespace)
-        _ip(*inside, "addr", "add", f"{self.far}/24", "dev", self._there)
-        _ip(*inside, "link", "set", self._there, "up")
-        _ip(*inside, "link", "set", "lo", "up")
+        return ("ip", "netns", "exec", self.namespace)
 
     def pull(self) -> None:
-        """Nothing passes any more; neither end is told."""
-        _ip("-n", self.namespace, "link", "set", self._there, "down")
+        """Nothing passes any more; who is connected is not told."""
+        _ip("link", "set", self.plug, "down")
 
-    def remove(self) -> None:
-        _ip("netns", "delete", self.namespace)
+
+class Switch:
+    """A network of this machine, which has an address in it, and of namespaces."""
+
+    def __init__(self) -> None:
+        self._number = os.getpid() % 10_000
+        self._name = f"mns{self._number}"
+        self._subnet = f"10.213.{os.getpid() % 250}"
+        self.address = f"{self._subnet}.1"
+        self._cables: list[Cable] = []
+
+    def lay(self) -> Cable:
+        """One more namespace with a cable to it."""
+        number = len(self._cables) + 2
+        plug, socket = f"mnp{self._number}n{number}", f"mnq{self._number}n{number}"
+        cable = Cable(f"manta-{os.getpid()}-{number}", f"{self._subnet}.{number}", plug)
+        _ip("netns", "add", cable.namespace)
+        self._cables.append(cable)
+        _ip("link", "add", plug, "type", "veth", "peer", "name", socket, "netns", cable.namespace)
+        _ip("link", "set", plug, "master", self._name, "up")
+        inside = ("-n", cable.namespace)
+        _ip(*inside, "addr", "add", f"{cable.address}/24", "dev", socket)
+        _ip(*inside, "link", "set", socket, "up")
+        _ip(*inside, "link", "set", "lo", "up")
+        return cable
+
+    def open(self) -> None:
+        _ip("link", "add", self._name, "type", "bridge")
+        _ip("addr", "add", f"{self.address}/24", "dev", self._name)
+        _ip("link", "set", self._name, "up")
+
+    def close(self) -> None:
+        for cable in self._cables:
+            _ip("netns", "delete", cable.namespace)
+        _ip("link", "delete", self._name)
 
 
 def _ip(*arguments: str) -> None:
@@ -45,11 +73,11 @@ def _ip(*arguments: str) -> None:
 
 
 @contextmanager
-def cable() -> Generator[Cable]:
-    """A cable that is laid, and gone afterwards."""
-    laid = Cable(os.getpid())
-    laid.lay()
+def switch() -> Generator[Switch]:
+    """A network that is gone afterwards, with all its cables."""
+    opened = Switch()
+    opened.open()
     try:
-        yield laid
+        yield opened
     finally:
-        laid.remove()
+        opened.close()
