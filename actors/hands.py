@@ -25,8 +25,8 @@ from actors.sandbox.protocol import (
     SandboxSpec,
 )
 from actors.tools.equipment import Equipment
-from actors.tools.languages import ROOM
 from actors.tools.recall import Recaller
+from actors.tools.room import ROOM
 from orchestration.clock import Clock
 from orchestration.errors import NotFoundError
 from orchestration.ids import BlobId, CommitId, RunId, StepGrant, StepKey
@@ -181,6 +181,13 @@ class Hands:
         await self.journal.append_under(
             grant, [NewRecord(RecordKind.NOTE, grant.step_key, grant.attempt, body)]
         )
+
+    async def note_once(self, grant: StepGrant, text: str) -> None:
+        """Tell people, unless this run has told them."""
+        told = await self.journal.read(grant.run_id, kinds=[RecordKind.NOTE])
+        ending = FACT.dump_json({"text": text}).decode()[1:]
+        if not any(record.body.endswith(ending) for record in told):
+            await self.note(grant, text)
 
     async def close(self) -> None:
         await self.sandboxes.close()

@@ -113,7 +113,7 @@ class Player:
             tools(sandbox, archive, hands.recaller),
             sandbox,
             self.role,
-            lambda text: hands.note(grant, text),
+            lambda text: hands.note_once(grant, text),
         )
         permission = PolicyPermission(
             brief.policy,

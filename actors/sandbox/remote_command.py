@@ -182,6 +182,8 @@ class RemoteProcess:
         self._command = command
         self._alive = alive
         self._heard = self._written = 0
+        self._owed = bytearray()
+        """Stdin from byte `_written` on, of which nobody knows yet whether it arrived."""
         self._writing = asyncio.Lock()
         self._result: ExecResult | None = None
 
@@ -192,13 +194,20 @@ class RemoteProcess:
         await self._write(b"", eof=True)
 
     async def _write(self, data: bytes, *, eof: bool) -> None:
+        """A write that failed or was cancelled may have arrived or not: it is said again before
+        the next, at the same place."""
+        self._owed += data
         async with self._writing:
+            owed = bytes(self._owed)
+            if not owed and not eof:
+                return  # another write took it along
             guest = await self._alive()
             try:
-                await guest.ask("feed", data, id=self.id, at=self._written, eof=eof)
+                await guest.ask("feed", owed, id=self.id, at=self._written, eof=eof)
             except CommandGoneError:
                 return
-            self._written += len(data)
+            self._written += len(owed)
+            del self._owed[: len(owed)]
 
     async def read(self, *, timeout_s: float) -> bytes:
         loop = asyncio.get_running_loop()

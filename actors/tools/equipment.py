@@ -1,7 +1,7 @@
 """What agents get besides the tools of their role: language servers, and servers of strangers."""
 
 import importlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.mcp.config import ServerConfig
@@ -12,6 +12,7 @@ from actors.tools.languages import (
     DiagnosedToolset,
     LanguageServers,
     LanguageToolset,
+    Note,
     language_tools,
 )
 from actors.tools.remote import RemoteToolset
@@ -24,7 +25,6 @@ _HOST = "actors.mcp.host"
 """Loaded only where a repository's servers are trusted: it holds the `mcp` package."""
 _INBOX = 40_000_000
 _READ_S = 60.0
-Note = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Equipment:
     async def added_to(self, tools: Toolset, sandbox: Sandbox, role: str, note: Note) -> "Equipped":
         """The role's tools and these. Whatever is not there is left out, and told of by `note`."""
         parts: list[Toolset] = [tools]
-        languages = await self._languages(sandbox)
+        languages = await self._languages(sandbox, note)
         if languages is not None:
             parts = [DiagnosedToolset(tools, languages), _allowed(languages, role)]
         outside: list[RemoteToolset] = []
@@ -53,11 +53,11 @@ class Equipment:
         whole = everything[0] if len(everything) == 1 else CombinedToolset(*everything)
         return Equipped(whole, lambda name: any(name in each for each in outside))
 
-    async def _languages(self, sandbox: Sandbox) -> LanguageToolset | None:
+    async def _languages(self, sandbox: Sandbox, note: Note) -> LanguageToolset | None:
         if self.languages is None:
             return None
         try:
-            return await language_tools(sandbox, self.languages)
+            return await language_tools(sandbox, self.languages, note)
         except SandboxUnavailableError:
             return None
 

@@ -194,10 +194,11 @@ def _told(path: str, edited: Edited) -> str:
         first = max(after, edited.text.count("\n", 0, start) - _AROUND)
         last = edited.text.count("\n", 0, max(start, end - 1)) + 1 + _AROUND
         if last > first:
+            parts += ["     ..."] if parts and first > after else []
             parts.append(numbered(shown[first:last], first + 1))
         after = max(after, last)
     count = len(edited.touched)
     already = f", {edited.already} already applied" if edited.already else ""
-    body = cap("\n     ...\n".join(parts), _SHOWN_CHANGE)
+    body = cap("\n".join(parts), _SHOWN_CHANGE)
     head = f"{path}: {count} replacement{'s' * (count != 1)}{already}."
     return f"{head}\n{body}"

@@ -6,26 +6,31 @@ It is spoken to without the `mcp` package, whose 48 MB every player's process wo
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from actors.lsp.definitions import definitions
+from actors.lsp.languages import LANGUAGES, Language
 from actors.lsp.rpc import MCP, GoneError, Json, Peer, RpcError
-from actors.sandbox.protocol import Process, Sandbox, SandboxUnavailableError
+from actors.sandbox.protocol import (
+    ExecResult,
+    Process,
+    Sandbox,
+    SandboxError,
+    SandboxUnavailableError,
+)
+from actors.tools.room import room_in
 from actors.tools.slots import Slot, Slots
 from actors.tools.text import decode, neutralise, one_line
 from actors.tools.tool import ToolDefinition, ToolResult, Toolset
 from actors.tools.toolset import unknown_tool
 from actors.tools.wrappers import WrapperToolset
 
-ROOM = Path(__file__).parents[1] / "lsp"
-"""What sandboxes see of Manta: this one folder, which needs nothing but Python."""
 PROGRAM = ("python3", "-P", "-m", "actors.lsp")
-FROM_ROOM = {"PYTHONPATH": str(ROOM.parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
-CALL_S, START_S, CHECK_S, LIST_S = 60.0, 20.0, 10.0, 20.0
+CALL_S, START_S, CHECK_S, LIST_S = 60.0, 20.0, 20.0, 20.0
 EDIT_S = 2.0
 """How long an edit waits to hear what it broke."""
 IDLE_S = 180.0
@@ -34,6 +39,8 @@ _CRASHES = 3
 _READ_S = 60.0
 CHANGES = {"rename_symbol"}
 _VERSION = "2025-11-25"
+Note = Callable[[str], Awaitable[None]]
+"""Tells people something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +54,57 @@ class LanguageServers:
     least: int
 
 
-async def language_tools(sandbox: Sandbox, servers: LanguageServers) -> "LanguageToolset | None":
-    """The tools, where the workspace has files enough of a language whose server is there."""
+async def language_tools(
+    sandbox: Sandbox, servers: LanguageServers, note: Note | None = None
+) -> "LanguageToolset | None":
+    """The tools, where the workspace has files enough of a language whose server is there.
+
+    `note` is told which language has files enough, and no server.
+    """
     listed = await sandbox.exec(["git", "ls-files", "-z"], timeout_s=LIST_S, max_output=4_000_000)
     paths = listed.stdout.decode("utf-8", "replace").split("\0")
     endings = Counter(PurePosixPath(path).suffix for path in paths)
     if sum(endings.values()) < servers.least:
         return None
-    known = await sandbox.exec([*PROGRAM, "--check"], timeout_s=CHECK_S, env=FROM_ROOM)
-    if not known.ok:
-        return None
+    known = await sandbox.exec(
+        [*PROGRAM, "--check"], timeout_s=CHECK_S, env=_variables(await room_in(sandbox))
+    )
+    found = _found(known)
+    wanted = [
+        each for each in LANGUAGES if sum(endings[e] for e in each.extensions) >= servers.least
+    ]
+    if note and (lacking := [each for each in wanted if each.name not in found]):
+        await note(_lacking(lacking, known))
     served = frozenset(
-        ending
-        for language in json.loads(known.stdout)
-        if language["program"] and sum(endings[e] for e in language["extensions"]) >= servers.least
-        for ending in language["extensions"]
+        ending for each in wanted if each.name in found for ending in each.extensions
     )
     return LanguageToolset(sandbox, servers.slots, served) if served else None
+
+
+def _variables(room: str) -> dict[str, str]:
+    return {"PYTHONPATH": room, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _found(known: ExecResult) -> frozenset[str]:
+    """Names of the languages whose server is there, if the sandbox can say so."""
+    if not known.ok:
+        return frozenset()
+    try:
+        return frozenset(
+            str(each["language"]) for each in json.loads(known.stdout) if each["program"]
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return frozenset()
+
+
+def _lacking(lacking: Sequence[Language], known: ExecResult) -> str:
+    """Why there is no server, and what to do."""
+    names = ", ".join(each.name for each in lacking)
+    why = "; ".join(f"{each.command[0]} is missing: {each.install}" for each in lacking)
+    if not known.ok:
+        said = one_line(neutralise(decode(known.stderr[-400:])), 200)
+        why = f"python3 of version 3.11 or newer is missing ({said or known.ended})"
+    return f"agents have no language server for {names}: in the sandbox {why}"
 
 
 class LanguageToolset:
@@ -156,8 +197,9 @@ class LanguageToolset:
         if slot is None:
             raise GoneError("this machine runs as many language servers as it may; use grep")
         try:
+            room = _variables(await room_in(self._sandbox))
             command = [*PROGRAM, "--root", "."]
-            process = await self._sandbox.spawn(command, env=FROM_ROOM, max_output=_INBOX)
+            process = await self._sandbox.spawn(command, env=room, max_output=_INBOX)
         except BaseException:
             slot.release()
             raise
@@ -185,9 +227,15 @@ class LanguageToolset:
         """Nobody asked for long: give the memory back."""
         if self._server:
             server, self._server = self._server, None
-            task = asyncio.create_task(server.close())
+            task = asyncio.create_task(_ended(server))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
+
+
+async def _ended(server: "_Server") -> None:
+    """Ended, or out of reach: then it ends with its sandbox."""
+    with suppress(SandboxError):
+        await server.close()
 
 
 class _Server:
@@ -216,8 +264,10 @@ class _Server:
         self._listening.cancel()
         self._peer.end("it was ended")
         await asyncio.wait({self._listening})
-        await self._process.kill()
-        self._slot.release()
+        try:
+            await self._process.kill()
+        finally:
+            self._slot.release()
 
     async def _listen(self) -> None:
         why = "the language server has ended"
@@ -232,6 +282,8 @@ class _Server:
                     return
         except GoneError as error:
             why = f"the language server made no sense: {error}"
+        except SandboxError as error:
+            why = f"the language server is out of reach: {error.what}"
         finally:
             self._peer.end(why)
 

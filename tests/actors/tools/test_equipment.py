@@ -11,8 +11,9 @@ from actors.mcp.protocol import Offer, RemoteAnswer, RemoteTool
 from actors.sandbox.local import LocalProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from actors.tools.equipment import Equipment
-from actors.tools.languages import ROOM, LanguageServers
+from actors.tools.languages import LanguageServers
 from actors.tools.remember import NoteTools
+from actors.tools.room import ROOM
 from actors.tools.slots import Slots
 from actors.tools.toolset import FunctionToolset
 from cluster.settings import running_toolchains

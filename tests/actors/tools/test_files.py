@@ -137,6 +137,18 @@ async def test_an_edit_shows_the_changed_lines(sandbox: Sandbox, tools: Function
     ]
 
 
+async def test_changes_that_are_near_are_shown_in_one_piece(sandbox: Sandbox):
+    tools = FunctionToolset(FileTools(sandbox))
+    await sandbox.write_file("a.txt", "".join(f"line {n}\n" for n in range(1, 20)).encode())
+    edits = [{"old": "line 3\n", "new": "three\n"}, {"old": "line 8\n", "new": "eight\n"}]
+    told = (await tools.call("edit", {"path": "a.txt", "edits": edits})).text
+    assert "..." not in told
+    assert [line.split("\t")[1] for line in told.splitlines()[1:]] == [
+        *("line 1", "line 2", "three", "line 4", "line 5"),
+        *("line 6", "line 7", "eight", "line 9", "line 10"),
+    ]
+
+
 async def test_a_failing_edit_among_several_writes_nothing(
     sandbox: Sandbox, tools: FunctionToolset
 ):

@@ -13,13 +13,12 @@ from actors.sandbox.local import LocalProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from actors.tools.files import FileTools
 from actors.tools.languages import (
-    FROM_ROOM,
-    ROOM,
     DiagnosedToolset,
     LanguageServers,
     LanguageToolset,
     language_tools,
 )
+from actors.tools.room import ROOM, carried
 from actors.tools.slots import Slots
 from actors.tools.tool import ToolResult, Toolset
 from actors.tools.toolset import FunctionToolset
@@ -172,12 +171,13 @@ async def test_a_server_that_is_killed_comes_back(languages: LanguageToolset, sa
 
 
 async def test_a_server_that_keeps_dying_is_started_no_more_and_says_why(
-    sandbox: Sandbox, slots: Slots, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, slots: Slots
 ):
-    await sandbox.write_file("room/actors/lsp/__init__.py", b"")
+    provider = LocalProvider(tmp_path / "sandboxes")
+    sandbox = await provider.create(SandboxSpec())  # it is shown nothing: what is there counts
     dies = b"import sys\nopen('starts', 'a').write('x')\nsys.exit('no such grammar')\n"
-    await sandbox.write_file("room/actors/lsp/__main__.py", dies)
-    monkeypatch.setitem(FROM_ROOM, "PYTHONPATH", "/workspace/room")
+    put = f"mkdir -p {carried()}/actors/lsp && cat > {carried()}/actors/lsp/__main__.py"
+    await sandbox.exec(put, timeout_s=10, stdin=dies)
     tools = LanguageToolset(sandbox, slots, frozenset({".py"}))
     said = [await tools.call("document_symbols", {"path": "shop.py"}) for _ in range(4)]
     await tools.close()
@@ -186,6 +186,8 @@ async def test_a_server_that_keeps_dying_is_started_no_more_and_says_why(
     assert "no such grammar" in said[0].text
     assert "keeps dying; use grep and read" in said[-1].text
     assert (await sandbox.read_file("starts")) == b"xxx"
+    await sandbox.terminate()
+    await provider.close()
 
 
 async def test_a_lost_sandbox_is_no_answer(languages: LanguageToolset, sandbox: Sandbox):
