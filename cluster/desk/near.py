@@ -48,6 +48,7 @@ from orchestration.errors import (
     NotFoundError,
     RunOwnedError,
     UsageError,
+    WorkerLostError,
 )
 from orchestration.events import Event
 from orchestration.ids import RunId, new_run_id, parse_run_id
@@ -69,6 +70,8 @@ class Driver(Protocol):
     async def resume(self, run_id: RunId, *, take_over: bool = False) -> None: ...
 
 
+LEAVING_S, LEAVING_POLL_S = 30.0, 0.2
+"""For a supervisor that has seen its run suspended to be gone."""
 Housing = Callable[[], AbstractAsyncContextManager[Driver]]
 
 
@@ -299,12 +302,26 @@ class NearDesk:
         async with self.store.use() as journal:
             await journal.info(run_id)
         async with self._house() as house:
-            await house.resume(run_id, take_over=take_over)
+            await _resumed(house, run_id, take_over=take_over)
 
     async def cancel(self, run_id: RunId, *, by: str) -> wire.Cancelled:
         async with self.store.use() as journal:
             accepted = await journal.request_cancel(run_id, by=by)
         return wire.Cancelled(run_id=run_id, accepted=accepted)
+
+
+async def _resumed(house: Driver, run_id: RunId, *, take_over: bool) -> None:
+    """Go on with a run, once whoever drove it up to its question has left."""
+    now = asyncio.get_running_loop().time
+    last = now() + LEAVING_S
+    while True:
+        try:
+            return await house.resume(run_id, take_over=take_over)
+        except (RunOwnedError, WorkerLostError):
+            info = await house.journal.info(run_id)
+            if info.status is not RunStatus.SUSPENDED or now() > last:
+                raise
+        await asyncio.sleep(LEAVING_POLL_S)
 
 
 async def _delivered(journal: Journal, run_id: RunId) -> Delivery:

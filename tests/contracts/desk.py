@@ -20,6 +20,7 @@ from orchestration.errors import (
     NotFoundError,
     RunOwnedError,
     UsageError,
+    WorkerLostError,
 )
 from orchestration.events import Event, event_of
 from orchestration.ids import RunId
@@ -309,6 +310,14 @@ class DeskContract:
         plan = (await desk.plan(RUN)).plan.model_copy(update={"summary": "Mine."})
         await desk.decide(RUN, Verdict(Answer.APPROVE, "Ada", plan=plan.model_dump_json()))
         assert (await desk.plan(RUN)).plan.summary == "Mine."
+
+    async def test_a_run_goes_on_when_whoever_drove_it_up_to_its_question_has_left(
+        self, desk: Desk, stage: Stage
+    ) -> None:
+        await stage.start()
+        stage.leaving = [RunOwnedError("it is just leaving"), WorkerLostError("it left")]
+        recorded = await desk.decide(RUN, YES)
+        assert (recorded.goes_on, stage.resumed, stage.leaving) == (True, [RUN], [])
 
     async def test_who_drives_a_run_is_told_to_who_wants_to(self, desk: Desk, stage: Stage) -> None:
         stage.drives = True

@@ -180,6 +180,8 @@ class Understudy:
     async def resume(self, run_id: RunId, *, take_over: bool = False) -> None:
         if self._stage.trouble:
             raise self._stage.trouble
+        if self._stage.leaving:
+            raise self._stage.leaving.pop(0)
         self._stage.resumed.append(run_id)
         if self._stage.drives:
             await self._stage.engine.resume(self._stage.flow, run_id, take_over=take_over)
@@ -199,6 +201,8 @@ class Stage:
         """Whether runs are played when the desk wants them driven; else `go_on` does it."""
         self.trouble: MantaError | None = None
         """What is in the way of driving."""
+        self.leaving: list[MantaError] = []
+        """What is in the way for a moment only, try by try."""
         self.resumed: list[RunId] = []
         self.started: list[FeatureRequest] = []
         self.desk = NearDesk(
