@@ -99,10 +99,19 @@ def examine_text(job: ExamineJob) -> str:
             f"# The task: {job.task.title}\n\n{job.task.description}",
             f"It is done when\n{listed(job.task.acceptance)}",
             others_text(job.builds_on, job.others),
+            *agreed_text(job),
             f"# The evidence\n\n{evidence_text(job)}",
             "# The change\n\nThe workspace is at the change; the tag `base` is the commit before "
             f"it. Files: {files}\n\n```diff\n{job.diff}\n```",
         ]
+    )
+
+
+def agreed_text(job: ExamineJob) -> list[str]:
+    """Which existing tests the task has leave to change."""
+    tests = ", ".join(job.task.existing_tests)
+    return (
+        [f"The task has leave to change these existing tests: {tests}"] if tests else []
     )
 
 

@@ -83,11 +83,9 @@ async def run_agent(
         while transcript.finished is None:
             if transcript.waiting is None:
                 _stop_if_told(guards, transcript, clock.now() - started)
-                request = _question(agent, transcript, conversation, forms)
-                reply = await gateway.complete(request)
+                reply = await gateway.complete(_question(agent, transcript, conversation, forms))
                 await transcript.append_reply(reply)
-                if reply.notice:
-                    await note(reply.notice)
+                await _pass_on(reply.notice, note)
             results = await _answer_calls(agent, transcript)
             transcript.see(results)
             rulings = _judge(guards, transcript, clock.now() - started)
@@ -97,6 +95,11 @@ async def run_agent(
             for text in notices:
                 await note(f"{agent.name} was told: {text}")
     return validate(agent.answer, parse_object(transcript.finished))
+
+
+async def _pass_on(notice: str, note: Note) -> None:
+    if notice:
+        await note(notice)
 
 
 def _question(

@@ -1,10 +1,12 @@
 """Files that a coder is to change: small ones whole, large ones by outline and named symbols."""
 
-from actors.assignments import Brief, CodeJob
+from actors.assignments import Brief, CodeJob, ExamineJob
+from actors.briefs import examine_text
 from actors.coder import CODE_PHASE, TEST_PHASE, task_text
 from actors.excerpts import excerpts
 from orchestration.ids import CommitId, TaskId
 from orchestration.messages import CodeTask, Limits, TreeRef
+from orchestration.proof import TestReport
 
 FILLER = "\n".join(f"def filler_{n}():\n    return {n}\n" for n in range(300))
 METHODS = "\n".join(
@@ -84,3 +86,20 @@ def test_a_coder_is_told_which_existing_tests_it_may_change_and_only_then():
 
     assert "may be changed: test_x.py. Bring them up to date" in task_text(job, TEST_PHASE, ())
     assert "may be changed" not in task_text(frozen, CODE_PHASE, ())
+
+
+def test_judges_are_told_of_existing_tests_that_may_change_and_only_then():
+    tree, task = (
+        TreeRef(commit=CommitId("c"), bundles=()),
+        CodeTask(id=TaskId("t"), title="T", description="D", acceptance=("A",)),
+    )
+    job = ExamineJob(
+        brief=Brief(request="r", repository="repo", guidance="", limits=Limits()),
+        task=task, base=CommitId("b"), tree=tree, diff="", changes=(), added={}, red=None,
+        green=TestReport(commit=CommitId("c"), command="pytest", exit_code=0),
+    )  # fmt: skip
+    agreed = job.task.model_copy(update={"existing_tests": ("test_x.py",)})
+
+    assert "leave to change" not in examine_text(job)
+    told = examine_text(job.model_copy(update={"task": agreed}))
+    assert "leave to change these existing tests: test_x.py" in told
