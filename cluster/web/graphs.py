@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cluster.view import STAGES, TEAM, Act, Row
 from orchestration.messages import CodeTask, Plan
 
-CARD = (272, 152)
+CARD = (272, 180)
 """Width and height of a card; `page.css` has the same numbers, in rem of 16."""
 GAP = (48, 16)
 
