@@ -8,7 +8,6 @@ from benchmarks.cluster_hall import Hall
 
 KINDS = (
     ("ours: the run's supervisor", r"ray::supervisor"),
-    ("ours: an architect, waiting for its model", r"ray::architect"),
     ("ours: checkpoints, the one writer of the store", r"ray::checkpoints"),
     ("ours: memory (Milvus Lite)", r"ray::memory"),
     ("ours: models (litellm)", r"ray::models"),
@@ -16,6 +15,7 @@ KINDS = (
     ("ours: the command that follows the run", r"cluster\.cli"),
     ("ours: the keeper", r"cluster\.keeper"),
     ("ours: sandboxes", r"bwrap|manta-init"),
+    ("ours: an architect, waiting for its model", r"ray::(?!idle)"),
     ("Ray: processes in reserve, for the next actors", r"ray::idle|default_worker"),
     ("Ray: gcs_server", r"gcs_server"),
     ("Ray: raylet", r"raylet/raylet"),

@@ -24,8 +24,8 @@ _PATTERNS: Mapping[Purpose, str] = {
     "sandbox": r"(E2B|DAYTONA)_\w+",
     "store": r"MANTA_STORE_URL|PG\w+",
     # What litellm's providers read, and how to get to them.
-    "model": r"\w+_API_(KEY|BASE|VERSION)|\w+_BASE_URL|(AWS|AZURE|VERTEX|VERTEXAI|GOOGLE|OLLAMA|"
-    r"OPENAI|ANTHROPIC|WATSONX|DATABRICKS|HF|HUGGINGFACE)_\w+|(HTTPS?|ALL|NO)_PROXY",
+    "model": r"(?!MANTA_)(\w+_API_(KEY|BASE|VERSION)|\w+_BASE_URL|(AWS|AZURE|VERTEX|VERTEXAI|"
+    r"GOOGLE|OLLAMA|OPENAI|ANTHROPIC|WATSONX|DATABRICKS|HF|HUGGINGFACE)_\w+|(HTTPS?|ALL|NO)_PROXY)",
 }
 
 

@@ -16,6 +16,7 @@ ENVIRON = {
     "E2B_API_KEY": "e2b",
     "DAYTONA_API_KEY": "day",
     "MANTA_STORE_URL": "postgresql://me:pw@db/x",
+    "MANTA_API_BASE": "http://said-in-a-job",
     "GITHUB_TOKEN": "gh",
     "PATH": "/bin",
 }
