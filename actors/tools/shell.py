@@ -1,5 +1,6 @@
 """Commands in the sandbox: to their end, or in the background."""
 
+import re
 from typing import Literal
 
 from pydantic import Field
@@ -19,15 +20,14 @@ _IN_FULL = f'{_ONE_STREAM}trap "$1" EXIT; shift; '
 _PIPES = """
 _ended=($? "${PIPESTATUS[@]}")
 if [[ $_ended == 0 && $BASH_COMMAND != exit* ]]; then
-  _worst=0
-  for _one in "${_ended[@]}"; do [[ $_one == 0 || $_one == 141 ]] || _worst=$_one; done
-  if [[ $_worst != 0 ]]; then
-    echo "[exit codes in the last pipe: ${_ended[*]:1}]"
-    exit "$_worst"
-  fi
+  _codes="${_ended[*]:1}"
+  for _one in $_codes; do
+    [[ $_one == 0 || $_one == 141 ]] || { echo "[exit codes in the last pipe: $_codes]"; break; }
+  done
 fi"""
-"""Run when a command is over: `pytest | tail` fails where pytest does. 141 is the end of a program
-whose reader, such as `head`, had seen enough."""
+"""Run when a command is over: `pytest | tail` hides no failure of pytest. 141 is the end of a
+program whose reader, such as `head`, had seen enough."""
+_FAILED_IN_A_PIPE = re.compile(r"^\[exit codes in the last pipe: [\d ]+\]\Z", re.MULTILINE)
 
 
 class _Run(Arguments):
@@ -119,8 +119,9 @@ def told(result: ExecResult, timeout_s: float) -> ToolResult:
     if result.ended != "exited":
         parts.append(f"[{_ending(result, timeout_s)}; the whole process tree has been ended]")
     text = "\n".join(part for part in parts if part)
+    ok = result.ok and not _FAILED_IN_A_PIPE.search(text)
     return ToolResult(
-        text or "(no output)", ok=result.ok, exit_code=result.exit_code, seconds=result.seconds
+        text or "(no output)", ok=ok, exit_code=result.exit_code, seconds=result.seconds
     )
 
 

@@ -20,6 +20,10 @@ from cluster.settings import running_toolchains
 from tests.actors.mcp.test_host import RUDE
 
 pytestmark = pytest.mark.slow
+NO_JAVA = (
+    "agents have no language server for java: in the sandbox jdtls is missing: "
+    "see https://github.com/eclipse-jdtls/eclipse.jdt.ls"
+)
 
 
 @pytest.fixture
@@ -125,6 +129,24 @@ async def test_judges_read_with_language_servers_and_change_nothing(
     assert "find_references" in names
     assert "rename_symbol" not in names
     assert not (await judge.toolset.call("rename_symbol", {})).ok
+
+
+async def test_a_sandbox_without_a_server_is_told_of_and_worked_in(
+    sandbox: Sandbox, tmp_path: Path
+):
+    await sandbox.exec("touch b.java c.java && git add -A", timeout_s=10)
+    told: list[str] = []
+
+    async def note(text: str) -> None:
+        told.append(text)
+
+    equipment = Equipment(languages=LanguageServers(Slots(tmp_path / "slots", 1), least=2))
+    equipped = await equipment.added_to(own(), sandbox, "coder", note)
+    assert "rename_symbol" in [d.name for d in await equipped.toolset.definitions()]
+    await sandbox.exec("git rm -q --cached *.py", timeout_s=10)
+    equipped = await equipment.added_to(own(), sandbox, "coder", note)
+    assert [d.name for d in await equipped.toolset.definitions()] == ["remember"]
+    assert told == [NO_JAVA, NO_JAVA]
 
 
 async def test_what_sandboxes_see_of_manta_is_one_room_that_they_cannot_change(sandbox: Sandbox):

@@ -141,10 +141,20 @@ async def test_a_language_without_a_server_has_no_language_tools(sandbox: Sandbo
     assert await language_tools(sandbox, LanguageServers(slots, least=2)) is None
 
 
-async def test_a_sandbox_without_python_has_no_language_tools(tmp_path: Path, slots: Slots):
+async def test_a_sandbox_without_python_has_no_language_tools_and_says_so(
+    tmp_path: Path, slots: Slots
+):
     provider = BareProvider(tmp_path / "bare")
     box = await provider.create(SandboxSpec(env={"PATH": "/nowhere"}))
-    assert await language_tools(box, LanguageServers(slots, least=0)) is None
+    told: list[str] = []
+
+    async def note(text: str) -> None:
+        told.append(text)
+
+    assert await language_tools(box, LanguageServers(slots, least=0), note) is None
+    (said,) = told
+    assert said.startswith("agents have no language server for python, ")
+    assert "python3 of version 3.11 or newer is missing" in said
     await provider.sweep({})
     await provider.close()
 
@@ -190,10 +200,13 @@ async def test_a_server_that_keeps_dying_is_started_no_more_and_says_why(
     await provider.close()
 
 
-async def test_a_lost_sandbox_is_no_answer(languages: LanguageToolset, sandbox: Sandbox):
+async def test_a_lost_sandbox_is_no_answer_and_holds_no_place(
+    languages: LanguageToolset, sandbox: Sandbox, slots: Slots
+):
     await sandbox.terminate()
     with pytest.raises(Exception, match="gone"):
         await languages.call("document_symbols", {"path": "shop.py"})
+    assert slots.take()
 
 
 async def test_an_edit_waits_no_longer_than_it_may(sandbox: Sandbox, slots: Slots):
