@@ -218,6 +218,22 @@ async def test_written_stdin_is_taken_once_though_the_answer_is_lost(
     assert result.stdout == b"once\n"
 
 
+async def test_stdin_whose_writer_was_given_up_comes_once_before_what_is_written_next(
+    sky: Sky, sandbox: Sandbox
+) -> None:
+    process = await sandbox.spawn(["cat"])
+    sky.cloud.fate.send(Fault(sky.runs, "lost", times=99))
+    with pytest.raises((TimeoutError, SandboxUnavailableError)):
+        async with asyncio.timeout(0.5):
+            await process.write(b"first\n")
+    sky.cloud.fate.waiting.clear()
+    await process.write(b"then\n")
+    await process.close_stdin()
+    result = await process.wait(timeout_s=20)
+    assert result is not None
+    assert result.stdout == b"first\nthen\n"
+
+
 async def test_a_cloud_that_never_answers_is_said_to_be_away(sky: Sky, sandbox: Sandbox) -> None:
     sky.cloud.fate.send(Fault(sky.runs, "answer", 503, "maintenance", times=99))
     with pytest.raises(SandboxUnavailableError):
