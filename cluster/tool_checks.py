@@ -7,6 +7,7 @@ from pathlib import Path
 
 from actors.lsp.languages import LANGUAGES
 from actors.mcp.config import ServerConfig
+from actors.sandbox.opening import WITH_IMAGES
 from actors.sandbox.protocol import Check
 from cluster.servers import own_servers
 from cluster.settings import Settings
@@ -36,6 +37,9 @@ def language_servers(settings: Settings) -> Check:
     """Those that sandboxes see. None is needed: agents go without."""
     if settings.lsp == "off":
         return Check("language servers", True, "off (MANTA_LSP)")
+    if settings.sandbox in WITH_IMAGES and not settings.toolchains:
+        detail = f"those in the image of the level {settings.sandbox}; a run says which are missing"
+        return Check("language servers", True, detail)
     path = _seen(settings)
     found = [each for each in LANGUAGES if shutil.which(each.command[0], path=path)]
     missing = [each for each in LANGUAGES if each not in found]

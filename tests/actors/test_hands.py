@@ -1,6 +1,7 @@
 """A player's workspaces: made ready once per run, found again, made anew where they are gone."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -167,3 +168,11 @@ async def test_saved_work_of_another_base_is_left_aside(scene: Scene) -> None:
     again = await hands.workspace(await scene.grant("one", 2), tree, task="1")
     said = await again.exec("git status --porcelain; git rev-parse HEAD", timeout_s=9)
     assert said.stdout.decode().split() == [commit]
+
+
+async def test_what_is_told_once_is_told_by_whoever_comes_first(scene: Scene) -> None:
+    first, second = await scene.grant("one"), await scene.grant("two")
+    await scene.hands().note_once(first, 'no "server"')
+    await scene.hands().note_once(second, 'no "server"')
+    await scene.hands().note_once(second, "server")
+    assert [json.loads(body)["text"] for body in await scene.notes()] == ['no "server"', "server"]

@@ -133,15 +133,16 @@ def test_another_clusters_node_has_its_own_file_and_variables(home: Path) -> Non
 def test_the_doctor_tells_of_servers_without_starting_any(home: Path) -> None:
     own = home / "config/manta/mcp.json"
     own.write_text(OWN)
-    languages, desk = tool_checks(settings(home), {"DESK_TOKEN": "open-sesame"})
+    languages, _, desk = tool_checks(settings(home), {"DESK_TOKEN": "open-sesame"})
     assert languages.ok
     assert desk.ok
     assert desk.name == "mcp server desk"
     assert "open-sesame" not in desk.detail
-    (_, missing) = tool_checks(settings(home), {})
+    (*_, missing) = tool_checks(settings(home), {})
     assert not missing.ok
     assert "DESK_TOKEN" in missing.detail
     own.write_text(json.dumps({"mcpServers": {"x": {"command": "no-such-program"}}}))
-    (_, gone) = tool_checks(settings(home), {})
+    (*_, gone) = tool_checks(settings(home), {})
     assert (gone.ok, gone.detail) == (False, "no-such-program is not found")
     assert tool_checks(settings(home, lsp="off"), {})[0].detail == "off (MANTA_LSP)"
+    assert "in the image" in tool_checks(settings(home, sandbox="e2b"), {})[0].detail
