@@ -110,9 +110,7 @@ def examine_text(job: ExamineJob) -> str:
 def agreed_text(job: ExamineJob) -> list[str]:
     """Which existing tests the task has leave to change."""
     tests = ", ".join(job.task.existing_tests)
-    return (
-        [f"The task has leave to change these existing tests: {tests}"] if tests else []
-    )
+    return [f"The task has leave to change these existing tests: {tests}"] if tests else []
 
 
 def evidence_text(job: ExamineJob) -> str:
