@@ -14,7 +14,7 @@ from tests.faults.nodes import CALLS_MODEL, CODERS, SUPERVISORS, Scene, Watch
 
 AGENTS = {"MANTA_WORKERS_ON": "pool=agents"}
 """Supervisors and players stay off the head."""
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,6 @@ def test_a_node_lost_in_mid_task_is_worked_on_elsewhere_from_the_journal(
     assert all(scene.left(node) == [] for node in cluster.nodes if node is not lost)
 
 
-@pytest.mark.faults
 def test_the_supervisors_node_lost_in_mid_run(
     cluster: Machines, stage: Callable[..., Scene], expected: str
 ) -> None:
@@ -85,7 +84,6 @@ def test_the_supervisors_node_lost_in_mid_run(
     scene.check(expected, running.rest())
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("also", ["the head alone", "every node"])
 def test_a_cluster_lost_for_good_is_followed_by_another_one(
     postgres: Server, stage: Callable[..., Scene], expected: str, also: str
