@@ -37,7 +37,7 @@ def language_servers(settings: Settings) -> Check:
     """Those that sandboxes see. None is needed: agents go without."""
     if settings.lsp == "off":
         return Check("language servers", True, "off (MANTA_LSP)")
-    if settings.sandbox in WITH_IMAGES and not settings.toolchains:
+    if settings.sandbox in WITH_IMAGES:
         detail = f"those in the image of the level {settings.sandbox}; a run says which are missing"
         return Check("language servers", True, detail)
     path = _seen(settings)
