@@ -165,19 +165,24 @@ class TeamAgent:
         """Tell what happens, ask what is asked, until nothing goes on."""
         telling = Telling(run_id)
         while True:
-            async with aclosing(self.desk.events(run_id, after=after)) as happened:
-                async for event in happened:
-                    after = event.seq
-                    if event.step == "plan" and event.status == "done":
-                        telling.plan = (await self.desk.plan(run_id)).plan
-                        await self._say(session, telling.entries())
-                    for update in telling.told(event):
-                        await self._say(session, update)
+            after = await self._told(session, telling, after)
             detail = await self.desk.run(run_id)
             if not detail.questions or detail.run.status != "suspended":
                 return await self._ended(session, detail)
             if not await self._answered(session, run_id, detail.questions[0]):
                 return "cancelled" if session.cancelled else "end_turn"
+
+    async def _told(self, session: Session, telling: Telling, after: int) -> int:
+        """Tell what happens after an event, until nobody drives the run; returns the last one."""
+        async with aclosing(self.desk.events(telling.run_id, after=after)) as happened:
+            async for event in happened:
+                after = event.seq
+                if event.step == "plan" and event.status == "done":
+                    telling.plan = (await self.desk.plan(telling.run_id)).plan
+                    await self._say(session, telling.entries())
+                for update in telling.told(event):
+                    await self._say(session, update)
+        return after
 
     async def _answered(self, session: Session, run_id: RunId, asked: wire.Asked) -> bool:
         """Have the editor ask its person. False where nothing is decided yet."""
