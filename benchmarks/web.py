@@ -61,6 +61,7 @@ TIMES = """() => {
   const [paint] = performance.getEntriesByName("first-contentful-paint");
   return [page.domContentLoadedEventEnd, paint ? paint.startTime : 0];
 }"""
+PAINTED = "() => performance.getEntriesByName('first-contentful-paint').length > 0"
 HEAR = """() => {
   window.heard = [];
   new MutationObserver(() => {
@@ -146,7 +147,7 @@ def look(page: Page, url: str, name: str, path: str, times: int) -> Measured:
     seen: list[tuple[float, float]] = []
     for _ in range(times):
         page.goto(url + path, wait_until="load")
-        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        page.wait_for_function(PAINTED)
         ready, painted = page.evaluate(TIMES)
         seen.append((ready / 1000, painted / 1000))
     return Measured(name, weight, server, [one[0] for one in seen], [one[1] for one in seen])

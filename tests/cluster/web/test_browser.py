@@ -231,7 +231,7 @@ def test_no_word_of_a_hostile_run_becomes_a_script(
     assert sum("alert(1)" in text for text in looked) >= 7, "it is told, as text"
     assert not person.trouble
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(3)>')")
-    page.wait_for_function("window.trouble.length > 0")
+    page.wait_for_function("() => window.trouble.length > 0")
     assert "alert" not in page.evaluate("window.trouble"), "even one that got in would not run"
 
 
