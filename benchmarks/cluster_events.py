@@ -38,6 +38,8 @@ def _ages(hall: Hall, run_id: str) -> list[float]:
     ages: list[float] = []
     began = 0.0
     for line in watcher.stdout:
+        if not line.startswith("{"):
+            continue
         now, told = time.time(), json.loads(line)
         if told["type"] == "watching":
             began = now

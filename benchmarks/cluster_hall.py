@@ -33,6 +33,7 @@ class Hall:
             "MANTA_STATE_DIR": str(self.state),
             "MANTA_LIMITS__MUTANTS": "0",
             "XDG_CONFIG_HOME": str(place / "config"),
+            "MANTA_START_TIMEOUT_S": str(PATIENCE_S),
             "OPENAI_API_KEY": "none",
         }
         self._runs = 0
@@ -48,7 +49,7 @@ class Hall:
         return subprocess.Popen(
             [*MANTA, *arguments],
             cwd=self.place, env=self.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
     def asked(self, verb: str, *more: str) -> list[str]:
@@ -70,7 +71,10 @@ class Hall:
         before = len(self.endpoint.asked)
         began = time.monotonic()
         running = self.start(*arguments)
-        self.endpoint.wait(before + 1)
+        while not self.endpoint.hears(before + 1):
+            if running.poll() or time.monotonic() > began + PATIENCE_S:
+                said = running.communicate(timeout=PATIENCE_S)[0]
+                raise RuntimeError(f"no model call came: {said}")
         took = self.endpoint.asked[before] - began
         running.communicate(timeout=PATIENCE_S)
         return took
@@ -120,11 +124,10 @@ class Endpoint:
 
         return Handler
 
-    def wait(self, count: int) -> None:
-        """Until so many questions came."""
+    def hears(self, count: int) -> bool:
+        """Wait a second for so many questions to have come."""
         with self._news:
-            if not self._news.wait_for(lambda: len(self.asked) >= count, PATIENCE_S):
-                raise TimeoutError("no model call came")
+            return self._news.wait_for(lambda: len(self.asked) >= count, 1)
 
     def close(self) -> None:
         self.held.set()

@@ -4,23 +4,22 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.cluster_hall import Hall
+from benchmarks.cluster_hall import PATIENCE_S, Hall
 
 KINDS = (
-    ("ours: the run's supervisor", r"ray::supervisor"),
-    ("ours: checkpoints, the one writer of the store", r"ray::checkpoints"),
-    ("ours: memory (Milvus Lite)", r"ray::memory"),
-    ("ours: models (litellm)", r"ray::models"),
-    ("ours: governor", r"ray::governor"),
+    ("ours: the run's supervisor", r"^ray::supervisor"),
+    ("ours: checkpoints, the one writer of the store", r"^ray::checkpoints"),
+    ("ours: memory (Milvus Lite)", r"^ray::memory"),
+    ("ours: models (litellm)", r"^ray::models"),
+    ("ours: governor", r"^ray::governor"),
     ("ours: the command that follows the run", r"cluster\.cli"),
     ("ours: the keeper", r"cluster\.keeper"),
     ("ours: sandboxes", r"bwrap|manta-init"),
-    ("ours: an architect, waiting for its model", r"ray::(?!idle)"),
-    ("Ray: processes in reserve, for the next actors", r"ray::idle|default_worker"),
-    ("Ray: gcs_server", r"gcs_server"),
-    ("Ray: raylet", r"raylet/raylet"),
-    ("Ray: dashboard and its parts", r"dashboard|ray-dashboard"),
-    ("Ray: agents", r"agent"),
+    ("Ray: gcs_server", r"/gcs_server"),
+    ("Ray: raylet and its agents", r"^\S*/raylet|^ray::(dashboardagent|runtimeenvagent)"),
+    ("Ray: dashboard and its parts", r"dashboard|forkserver|resource_tracker"),
+    ("Ray: processes in reserve, for the next actors", r"^ray::idle|default_worker"),
+    ("ours: an architect, waiting for its model", r"^ray::"),
     ("others", r""),
 )
 
@@ -39,10 +38,11 @@ def report(hall: Hall, times: int) -> str:
     before = len(hall.endpoint.asked)
     hall.endpoint.held.clear()
     running = hall.start(*hall.asked("run"))
-    hall.endpoint.wait(before + 1)
+    while not hall.endpoint.hears(before + 1) and running.poll() is None:
+        continue
     found = measured([*hall.processes(), running.pid])
     hall.endpoint.held.set()
-    running.communicate(timeout=120)
+    running.communicate(timeout=PATIENCE_S)
     lines = [
         "### Memory of the whole local set-up",
         "",
