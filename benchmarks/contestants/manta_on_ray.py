@@ -7,13 +7,14 @@ the checkpoint store's. The cluster is the local one that `manta run` starts.
 import asyncio
 import json
 import os
+import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from actors.handles import GatewayHandle, GovernorHandle, JournalHandle
+from actors.handles import ActorHandle, GatewayHandle, GovernorHandle, JournalHandle
 from actors.models.governed import GovernedGateway
 from actors.models.governor import Lane, LocalGovernor
 from actors.spawn import ResidentSpec, start_resident
@@ -26,6 +27,7 @@ from cluster.local_cluster import cluster_in_use, stop_cluster
 from cluster.settings import Settings
 
 BUILD = "benchmark"
+CALLS = 200
 
 
 async def open_model(job: Job, governor: str) -> GovernedGateway:
@@ -50,6 +52,18 @@ class Player:
         await converse(job, JournalHandle(find(journal), journal), moments)
         meter.end()
         return {**meter.figures(), **turns.curve(moments.firsts)} if measured else {}
+
+    async def echo(self, word: str) -> str:
+        return word
+
+    async def call_ms(self, other: ActorHandle) -> dict[str, float]:
+        """What asking another actor for nothing takes: the half of all calls takes less."""
+        taken: list[float] = []
+        for _ in range(CALLS):
+            began = time.perf_counter()
+            await other.echo.remote("x")
+            taken.append((time.perf_counter() - began) * 1000)
+        return {"call_ms": statistics.median(taken)}
 
 
 class Moments(GatewayHandle):
@@ -84,9 +98,11 @@ async def play(job: Job, player: Any, *, measured: bool) -> dict[str, float]:
 
 
 async def measure(job: Job) -> dict[str, float]:
-    player: Any = ray.remote(Player).options(num_cpus=0.1).remote()
+    make: Any = ray.remote(Player).options(num_cpus=0.1)
+    player, other = make.remote(), make.remote()
     await play(job.warm_up(), player, measured=False)
-    return await play(job, player, measured=True)
+    figures = await play(job, player, measured=True)
+    return figures | await player.call_ms.remote(other)
 
 
 def main() -> None:
@@ -94,7 +110,7 @@ def main() -> None:
     state = Path(job.directory, "state")
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     try:
-        with cluster_in_use(Settings(state_dir=state)) as address:
+        with cluster_in_use(Settings(state_dir=state, start_timeout_s=240)) as address:
             connect(address)
             try:
                 print(json.dumps(asyncio.run(measure(job))))
