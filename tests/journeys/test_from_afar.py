@@ -18,7 +18,7 @@ from cluster.demo.sample import RECORDING, git, lay_out
 from tests.journeys.conftest import REQUEST
 from tests.journeys.door import MANTA, Door, kill
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 RUN = "from-afar"
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -114,7 +114,7 @@ def test_what_is_told_of_the_python_api_is_so(
         done = subprocess.run(
             [sys.executable, "-c", here.replace('"TOKEN"', repr(hall["token"]))],
             cwd=tmp_path, env=door.environment,
-            capture_output=True, text=True, check=False, timeout=300,
+            capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
