@@ -12,7 +12,9 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from math import inf
 
+from cluster.desk.near import NearDesk, shared_store
 from cluster.follow import ABANDONED_S
+from cluster.settings import Settings
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import InfrastructureError, MantaError, RunOwnedError
 from orchestration.ids import RunId
@@ -160,3 +162,16 @@ async def is_answered(journal: Journal, run_id: RunId) -> bool:
         return False
     history = await load(journal, run_id, kinds=_ANSWERS)
     return any(past.phase is Phase.DECIDED for past in history.steps.values())
+
+
+async def resume_due(settings: Settings) -> tuple[list[RunId], dict[RunId, Trouble]]:
+    """One look, for whoever keeps time elsewhere, such as cron.
+
+    Returns the runs that now go on, and why others do not. Starts a cluster only for a run.
+    """
+    desk = NearDesk(settings, shared_store(settings))
+    steward = Steward(desk.store.use, desk.resume)
+    try:
+        return await steward.look(), steward.troubles
+    finally:
+        await desk.store.close()

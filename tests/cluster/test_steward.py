@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.desk.near import shared_store
 from cluster.follow import ABANDONED_S
-from cluster.steward import LOOK_S, Drive, Steward
+from cluster.settings import Settings
+from cluster.steward import LOOK_S, Drive, Steward, resume_due
 from orchestration.clock import ManualClock
 from orchestration.errors import GitError, RunOwnedError
 from orchestration.ids import RunId
@@ -196,3 +198,11 @@ async def test_two_halls_on_one_store_play_a_run_once(tmp_path: Path) -> None:
     assert len(claims) == 2, "the start, and one resume"
     assert (await stage.journal.info(RUN)).status is RunStatus.SUSPENDED
     assert (await one.look(), await two.look()) == ([], []), "the delivery waits for a person"
+
+
+async def test_one_look_for_cron_starts_nothing_where_nothing_is_due(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path)
+    async with shared_store(settings).use() as journal:
+        await journal.create_run(RUN, workflow="w", definition="d", title="t", body="{}")
+    assert await resume_due(settings) == ([], {})
+    assert not (tmp_path / "cluster").exists()
