@@ -1,3 +1,4 @@
+import asyncio
 import re
 from html import unescape
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 
 from actors.tools.text import neutralise
 from cluster.desk.known import knowledge
-from cluster.steward import Steward
+from cluster.steward import LOOK_S, Steward
 from orchestration.errors import GitError
 from orchestration.ids import RunId
 from orchestration.messages import TreeRef
@@ -246,3 +247,15 @@ async def test_why_a_run_does_not_go_on_is_on_its_page_and_another_try_takes_it_
 
 async def _refused(run_id: RunId) -> None:
     raise GitError("its objects are gone", "fetch them")
+
+
+async def test_a_decision_is_acted_on_at_once(stage: Stage) -> None:
+    stage.drives = True
+    await stage.start()
+    browser = await stage.browser()
+    async with stage.hall.open(), asyncio.timeout(LOOK_S / 2):
+        await stage.journal.wait(RUN, after=0, timeout_s=1)
+        await stage.decide(browser, "approve")
+        while not [one for one in (await stage.desk.run(RUN)).questions if one.gate == "delivery"]:
+            await stage.journal.wait(RUN, after=await stage.happened(), timeout_s=0.2)
+    assert stage.resumed == [RUN]
