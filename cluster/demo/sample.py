@@ -17,12 +17,17 @@ BORN = "2026-01-05T09:00:00Z"
 
 
 async def demo_order(settings: Settings) -> Order:
-    """The sample request against a fresh or existing copy of the sample repository."""
+    """The sample request against a fresh or existing copy of the sample repository.
+
+    It starts from the sample's own commit, whatever a person has made of the copy since.
+    """
     place = settings.state_dir / "demo" / "wordkit"
     await asyncio.to_thread(lay_out, place)
+    first = await asyncio.to_thread(git, place, "rev-list", "--max-parents=0", "HEAD")
     return Order(
         text=(HERE / "request.txt").read_text(encoding="utf-8"),
         repository=str(place),
+        ref=first,
         replay=RECORDING,
     )
 
@@ -37,8 +42,8 @@ def lay_out(place: Path) -> None:
     git(place, "commit", "--quiet", "--message=feat: count words")
 
 
-def git(place: Path, *arguments: str) -> None:
-    """One git command in the sample, untouched by anybody's configuration."""
+def git(place: Path, *arguments: str) -> str:
+    """What one git command in the sample prints, untouched by anybody's configuration."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "GIT_CONFIG_GLOBAL": os.devnull,
@@ -52,3 +57,4 @@ def git(place: Path, *arguments: str) -> None:
     )
     if done.returncode:
         raise GitError(f"git {arguments[0]} failed in {place}: {done.stderr.strip()}")
+    return done.stdout.strip()
