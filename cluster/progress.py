@@ -163,6 +163,8 @@ def _step_line(event: Event, text: str) -> str:
     match event.status:
         case "started":
             return step if event.attempt <= 1 or not step else f"{step}, attempt {event.attempt}"
+        case "failed" if not step:
+            return ""  # of the whole; its end is told
         case "failed" | "retry":
             return f"{step} failed: {text}{' (trying again)' if event.status == 'retry' else ''}"
         case "done" if event.step == "merge":

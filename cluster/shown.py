@@ -115,7 +115,7 @@ async def _overview(desk: Desk, run_id: RunId, *, as_json: bool) -> None:
     for asked in detail.questions:
         _tell_question(asked, as_json=as_json)
     if error := detail.error:
-        human = f"\n{error.what}\n  fix: {error.fix}"
+        human = f"\n{neutralise(error.what)}" + (f"\n  fix: {error.fix}" if error.fix else "")
         tell(as_json, "error", human, what=error.what, fix=error.fix)
     if detail.delivery:
         made = await desk.hand_over(run_id, make=False)
