@@ -48,8 +48,8 @@ def report(hall: Hall, times: int) -> str:
         "### From a command to its first model call",
         "",
         f"Median of {times}, seconds; the endpoint notes when the first question comes. *Floor* is"
-        " what Ray alone takes for the same number of programs, cluster starts and actors' starts"
-        " in a row, from the rows above: nobody on Ray can be faster.",
+        " what Ray alone takes for the same number of programs and cluster starts, from the rows"
+        " above, with one actor where a run needs two, and five on a new cluster.",
         "",
         "| what | s | least to most | aim | x floor |",
         "|---|--:|--:|--:|--:|",
