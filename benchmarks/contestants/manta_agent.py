@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,11 @@ async def shell(argv: Any, job: Job) -> ExecResult:
     return answered(process.returncode or 0, out, err)
 
 
-def scripted(job: Job, prompts: turns.Prompts) -> FunctionGateway:
+def run_of(job: Job) -> RunId:
+    return RunId(f"bench-{job.name}")
+
+
+def scripted(job: Job, prompts: turns.Prompts) -> Callable[[ModelRequest], ModelReply]:
     """The model: one command a turn, as soon as it is asked."""
 
     def model(request: ModelRequest) -> ModelReply:
@@ -66,13 +71,14 @@ def scripted(job: Job, prompts: turns.Prompts) -> FunctionGateway:
         call = ToolCall(f"call-{turn}", "run", arguments)
         return ModelReply(turns.THOUGHTS, (call,), "tool_calls", "script")
 
-    return FunctionGateway(model, context_tokens=200_000)
+    return model
 
 
 async def play(job: Job, prompts: turns.Prompts) -> float:
     """One conversation; whether the fact can still be had by `recall`, as 0 or 1."""
     journal = await SqliteJournal(Path(job.directory, f"journal-{job.name}")).open()
-    found = await converse(job, journal, scripted(job, prompts))
+    gateway = FunctionGateway(scripted(job, prompts), context_tokens=200_000)
+    found = await converse(job, journal, gateway)
     await journal.close()
     return found
 
@@ -80,7 +86,7 @@ async def play(job: Job, prompts: turns.Prompts) -> float:
 async def converse(job: Job, journal: Journal, gateway: ModelGateway) -> float:
     """The same with any journal and gateway."""
     clock = SystemClock()
-    run = RunId(f"bench-{job.name}")
+    run = run_of(job)
     await journal.create_run(run, workflow="w", definition="d", title="t", body="{}")
     lease = await journal.claim(run, "owner", ttl_s=3600)
     await journal.append(lease, [NewRecord(RecordKind.STARTED, STEP, 1)])

@@ -16,10 +16,12 @@ import ray
 
 from actors.handles import ActorHandle, GatewayHandle, GovernorHandle, JournalHandle
 from actors.models.governed import GovernedGateway
+from actors.models.gateway import ModelReply, ModelRequest
 from actors.models.governor import Lane, LocalGovernor
+from actors.models.scripted import FunctionGateway
 from actors.spawn import ResidentSpec, start_resident
 from benchmarks.contestants import turns
-from benchmarks.contestants.manta_agent import converse, scripted
+from benchmarks.contestants.manta_agent import converse, run_of, scripted
 from benchmarks.contestants.meter import Job, Meter, read_job
 from cluster.connection import connect
 from cluster.finding import find
@@ -31,8 +33,14 @@ CALLS = 200
 
 
 async def open_model(job: Job, governor: str) -> GovernedGateway:
-    """The model's process."""
-    gateway = scripted(job, turns.Prompts(keep=False))
+    """The model's process. Both conversations meet it, so that the second finds all connected."""
+    warm_up = job.warm_up()
+    whole, warm = (scripted(each, turns.Prompts(keep=False)) for each in (job, warm_up))
+
+    def answer(request: ModelRequest) -> ModelReply:
+        return (warm if request.run == run_of(warm_up) else whole)(request)
+
+    gateway = FunctionGateway(answer, context_tokens=200_000)
     return GovernedGateway(gateway, GovernorHandle(find(governor), governor), Lane("bench"))
 
 
@@ -44,14 +52,14 @@ async def open_governor() -> LocalGovernor:
 class Player:
     """The agent's process."""
 
-    async def play(self, job: Job, journal: str, model: str, *, measured: bool) -> dict[str, float]:
+    async def play(self, job: Job, journal: str, model: str) -> dict[str, float]:
         """One conversation, and what it took here."""
         moments = Moments(find(model), model)
         meter = Meter()
         meter.begin()
         await converse(job, JournalHandle(find(journal), journal), moments)
         meter.end()
-        return {**meter.figures(), **turns.curve(moments.firsts)} if measured else {}
+        return {**meter.figures(), **turns.curve(moments.firsts)}
 
     async def echo(self, word: str) -> str:
         return word
@@ -80,7 +88,7 @@ class Moments(GatewayHandle):
 
 def specs(job: Job) -> tuple[ResidentSpec, ResidentSpec, ResidentSpec]:
     """Journal, governor, model."""
-    place = str(Path(job.directory, f"journal-{job.name}"))
+    place = str(Path(job.directory, "journal"))
     here = __spec__.name
     opens = "cluster.residents.checkpoints:open_checkpoints"
     store = ResidentSpec("checkpoints", opens, (place,), BUILD)
@@ -89,19 +97,15 @@ def specs(job: Job) -> tuple[ResidentSpec, ResidentSpec, ResidentSpec]:
     return store, governor, model
 
 
-async def play(job: Job, player: Any, *, measured: bool) -> dict[str, float]:
-    """One play in the player's process, with residents of its own."""
+async def measure(job: Job) -> dict[str, float]:
+    """A warm-up and the play itself, by the same processes."""
     store, governor, model = specs(job)
     for spec in (store, governor, model):
         await start_resident(spec).ready.remote()
-    return await player.play.remote(job, store.name, model.name, measured=measured)
-
-
-async def measure(job: Job) -> dict[str, float]:
     make: Any = ray.remote(Player).options(num_cpus=0.1)
     player, other = make.remote(), make.remote()
-    await play(job.warm_up(), player, measured=False)
-    figures = await play(job, player, measured=True)
+    await player.play.remote(job.warm_up(), store.name, model.name)
+    figures = await player.play.remote(job, store.name, model.name)
     return figures | await player.call_ms.remote(other)
 
 
