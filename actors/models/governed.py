@@ -8,6 +8,7 @@ from dataclasses import replace
 from actors.models.answers import answer_schema
 from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, Role, WireMessage
 from actors.models.governor import Call, Governor, Lane, Leave
+from actors.models.limiter import Ticket
 from actors.models.replies import KeptReplies
 from orchestration.errors import MantaError
 from orchestration.messages import Difficulty, Usage
@@ -51,21 +52,32 @@ class GovernedGateway:
 
 
 class Settling:
-    """A governor's client whose replies do not wait until what they took has been settled.
+    """A governor's client that keeps no call waiting without need.
 
-    A governor in this process has settled at once. Another process hears of it before it is asked
-    for the next call; what it then has to say is told with one of the run's next replies.
+    A run without limits asks for leave once in a while. No reply waits until what it took has been
+    settled: a governor in this process has settled at once, another one hears of it before it is
+    asked for the next call, and what it then has to say is told with one of the run's next replies.
     """
 
     def __init__(self, governor: Governor) -> None:
         self._governor = governor
         self._settling: set[asyncio.Task[None]] = set()
         self._notices: dict[str, str] = {}
+        self._free: dict[tuple[str, str], float] = {}
+        """Until when a run need not ask for leave in a lane."""
 
     async def reserve(self, call: Call) -> Leave:
-        return await self._governor.reserve(call)
+        now, place = asyncio.get_running_loop().time(), (call.run, call.lane.name)
+        if self._free.get(place, 0.0) > now and call.lane.is_unlimited:
+            return Leave(0, call, Ticket(0, call.run, call.tokens))
+        leave = await self._governor.reserve(call)
+        self._free = {key: until for key, until in self._free.items() if until > now}
+        if leave.free_s:
+            self._free[place] = now + leave.free_s
+        return leave
 
     async def pause(self, lane: Lane, seconds: float) -> None:
+        self._free = {key: until for key, until in self._free.items() if key[1] != lane.name}
         await self._governor.pause(lane, seconds)
 
     async def settle(self, leave: Leave, usage: Usage) -> str:

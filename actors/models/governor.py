@@ -22,6 +22,8 @@ _FRESH_S = 60.0
 _LOOK_AGAIN_S = 60.0
 """A caller that waits for another's money looks again, for that one may have died."""
 _UNLIMITED = 1e15
+FREE_S = 2.0
+"""For so long at most, calls without limits go on in other processes while a lane is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Lane:
     name: str
     requests: float | None = None
     tokens: float | None = None
+
+    @property
+    def is_unlimited(self) -> bool:
+        return self.requests is None and self.tokens is None
 
     @property
     def rate(self) -> Rate:
@@ -52,8 +58,12 @@ class Leave:
     """Permission for one call; to be settled."""
 
     number: int
+    """0 where nobody was asked; see `free_s`."""
     call: Call
     ticket: Ticket
+    free_s: float = 0.0
+    """For so many seconds such a run need not ask for leave in this lane: neither has a limit. What
+    it takes is settled all the same."""
 
 
 class Governor(Protocol):
@@ -96,16 +106,19 @@ class LocalGovernor:
     async def reserve(self, call: Call) -> Leave:
         self._count += 1
         number = self._count
+        is_free = await self._is_free(call)
         await self._hold(number, call)
         try:
             ticket = await self._lane(call.lane).enter(call.run, call.tokens)
         except BaseException:
             await self._let_go(call.run, number, Usage())
             raise
-        return Leave(number, call, ticket)
+        return Leave(number, call, ticket, FREE_S if is_free else 0.0)
 
     async def settle(self, leave: Leave, usage: Usage) -> str:
-        self._lane(leave.call.lane).settle(leave.ticket, usage.input_tokens + usage.output_tokens)
+        if leave.number:
+            taken = usage.input_tokens + usage.output_tokens
+            self._lane(leave.call.lane).settle(leave.ticket, taken)
         return await self._let_go(leave.call.run, leave.number, usage)
 
     async def pause(self, lane: Lane, seconds: float) -> None:
@@ -114,6 +127,9 @@ class LocalGovernor:
     async def account(self, run: str) -> Account:
         """The run's account as it stands, for people and tests."""
         return await self._account(run)
+
+    async def _is_free(self, call: Call) -> bool:
+        return call.lane.is_unlimited and not (await self._account(call.run)).budget.is_limited
 
     async def _hold(self, number: int, call: Call) -> None:
         """Set aside what the call may take, once it is there or never will be."""

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from actors.agent.agent import Agent, AgentLimits
 from actors.agent.loop import run_agent
-from actors.context.processor import ContextProcessor
 from actors.journal.sqlite import SqliteJournal
+from actors.memory import RecallReport
 from actors.models.gateway import ModelGateway, ModelReply, ModelRequest, ToolCall
 from actors.models.scripted import FunctionGateway
 from actors.sandbox.in_memory import InMemoryProvider, answered
@@ -28,7 +28,6 @@ from benchmarks.contestants.meter import Job, Meter, read_job
 from orchestration.approval import ApprovalPolicy
 from orchestration.clock import SystemClock
 from orchestration.ids import RunId, StepGrant, StepKey
-from orchestration.messages import Recollection
 from orchestration.workflow.journal import Journal, NewRecord, RecordKind
 
 PROMPT = Path(sys.modules[Agent.__module__].__file__ or "").parents[1] / "coder.md"
@@ -40,8 +39,8 @@ class Done(BaseModel):
 
 
 class NoRecall:
-    async def recall(self, query: str, *, limit: int) -> list[Recollection]:
-        return []
+    async def recall(self, query: str, *, limit: int) -> RecallReport:
+        return RecallReport()
 
 
 async def shell(argv: Any, job: Job) -> ExecResult:
@@ -98,13 +97,10 @@ async def converse(job: Job, journal: Journal, gateway: ModelGateway) -> float:
     sandbox = await InMemoryProvider(handler=handler).create(SandboxSpec(labels={"run": "bench"}))
     archive = Archive(journal, run, STEP)
     permission = PolicyPermission(ApprovalPolicy(), journal, grant)
-    processors: dict[str, tuple[ContextProcessor, ...]] = (
-        {"processors": ()} if job.store == "plain" else {}
-    )
     agent = Agent(
         "coder", "coder-1", "coder", PROMPT.read_text(encoding="utf-8"),
         ApprovalRequiredToolset(coding_tools(sandbox, archive, NoRecall()), permission), Done,
-        AgentLimits(turns=job.steps + 10, tokens=10**12, seconds=36_000), **processors,
+        AgentLimits(turns=job.steps + 10, tokens=10**12, seconds=36_000),
     )  # fmt: skip
 
     await run_agent(

@@ -15,8 +15,8 @@ from typing import Any
 import ray
 
 from actors.handles import ActorHandle, GatewayHandle, GovernorHandle, JournalHandle
-from actors.models.governed import GovernedGateway
 from actors.models.gateway import ModelReply, ModelRequest
+from actors.models.governed import GovernedGateway
 from actors.models.governor import Lane, LocalGovernor
 from actors.models.scripted import FunctionGateway
 from actors.spawn import ResidentSpec, start_resident

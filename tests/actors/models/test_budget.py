@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actors.models.budget import Account, RunBudgetError
 from actors.models.gateway import ModelReply
-from actors.models.governed import GovernedGateway
+from actors.models.governed import GovernedGateway, Settling
 from actors.models.governor import Call, Lane, Leave, LocalGovernor
 from actors.models.ledger import Driven, Ledger
 from actors.models.replies import KeptReplies
@@ -146,6 +146,62 @@ async def test_a_reply_does_not_wait_for_a_governor_elsewhere_and_its_warning_co
 
     assert first.notice == ""
     assert "nearly spent" in second.notice
+
+
+class Asked:
+    """A governor that counts how often leave was asked for."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.inner = governor(budget)
+        self.calls: list[Call] = []
+        self.pause, self.settle = self.inner.pause, self.inner.settle
+
+    async def reserve(self, call: Call) -> Leave:
+        self.calls.append(call)
+        return await self.inner.reserve(call)
+
+
+async def thrice(desk: Asked, lane: Lane) -> GovernedGateway:
+    gateway = GovernedGateway(FunctionGateway(lambda _: ModelReply("x", usage=DEAR)), desk, lane)
+    for turn in (1, 2, 3):
+        await gateway.complete(a_request(f"run/step/{turn}"))
+    return gateway
+
+
+async def test_a_run_without_any_limit_asks_once_in_a_while_and_all_is_counted():
+    desk = Asked(Budget())
+    await thrice(desk, LANE)
+
+    assert len(desk.calls) == 1
+    assert (await desk.inner.account("run")).spent.calls == 3
+    assert (await desk.inner.account("run")).held == {}
+
+
+@pytest.mark.parametrize(
+    ("budget", "lane"),
+    [
+        (Budget(usd=100), LANE),
+        (Budget(seconds=1e6), LANE),
+        (Budget(), Lane("m", requests=600)),
+        (Budget(), Lane("m", tokens=1e6)),
+    ],
+)
+async def test_with_a_limit_every_call_is_asked_for(budget: Budget, lane: Lane):
+    desk = Asked(budget)
+    await thrice(desk, lane)
+
+    assert len(desk.calls) == 3
+
+
+async def test_a_lane_that_pauses_is_asked_again():
+    desk = Asked(Budget())
+    settling = Settling(desk)
+    for _ in range(2):
+        await settling.settle(await settling.reserve(Call("run", LANE, 1)), Usage())
+    await settling.pause(LANE, 0.0)
+    await settling.settle(await settling.reserve(Call("run", LANE, 1)), Usage())
+
+    assert len(desk.calls) == 2
 
 
 async def test_a_reply_that_is_paid_is_not_lost_with_the_governor():
