@@ -22,6 +22,8 @@ class QueuedLine(Line):
     type: Literal["queued"]
     run_id: str
     place: int
+    title: str = ""
+    """In the list of runs."""
 
 
 class JobLine(Line):
