@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help setup demo test check fix lint types floors unit faults attacks soak bench lock clean
+.PHONY: help setup demo test check fix lint types floors unit faults attacks pages soak bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -25,7 +25,7 @@ $(STAMP)-test: $(STAMP)
 	@touch $@
 
 test: $(STAMP)-test  ## Every test, two files at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not faults and not attacks and not soak"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not faults and not attacks and not soak and not pages"
 
 check: $(STAMP)  ## The quick one: format, lint, types, floors, unit tests, two at a time
 	@$(MAKE) -s -j2 --output-sync=target types unit lint floors
@@ -40,7 +40,7 @@ floors: $(STAMP)
 	@$(BIN)/lint-imports --no-logo > .floors.log 2>&1 || (cat .floors.log; exit 1)
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest -q --no-header -m "not ray and not slow and not faults and not attacks and not soak" \
+	@$(BIN)/python -m pytest -q --no-header -m "not ray and not slow and not faults and not attacks and not soak and not pages" \
 		--ignore=tests/journeys --ignore=tests/faults --ignore-glob="*litellm*" --ignore-glob="*embedding*" --ignore-glob="*milvus*"
 
 fix: $(STAMP)  ## Format and mend what can be mended
@@ -56,8 +56,11 @@ attacks: $(STAMP)-test  ## The whole attack suite, as this user and as an ordina
 		tests/actors/sandbox/test_fifty.py tests/actors/sandbox/test_full_disk.py \
 		tests/journeys/test_ray_beside.py
 
-soak: $(STAMP)  ## A week in fast motion
-	@$(BIN)/python -m pytest -m soak --timeout 3600
+pages: $(STAMP)-test  ## Every command that the pages tell
+	@$(BIN)/python -m pytest -m pages --timeout 1200
+
+soak: $(STAMP)-test  ## A week in fast motion
+	@$(BIN)/python -m pytest -m soak --timeout 10800
 
 bench: $(STAMP)  ## Our engine beside others; writes docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.engine

@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.pages import blocks, marked_pages, tried
 from tests.journeys.door import MANTA, Door
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.ray, pytest.mark.pages, pytest.mark.timeout(1200)]
 PAGES = [page for page in marked_pages() if any(block.how == "run" for block in blocks(page))]
 
 
