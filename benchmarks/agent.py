@@ -135,8 +135,8 @@ def report_ray(results: Results, rounds: int) -> str:
             "## What a turn costs on Ray",
             "The same agent in an actor, on the local cluster that `manta run` starts: the model's "
             "gateway, the governor and the checkpoint store are processes of their own. A turn "
-            "asks the gateway, which asks the governor, and appends twice to the store, which "
-            "syncs each time. *An empty call* from one actor to another tells what Ray itself "
+            "asks the gateway, which now and then asks the governor, and appends twice to the "
+            "store, which syncs each time. *An empty call* from one actor to another tells what Ray itself "
             "takes. CPU is that of the agent's process.",
             f"Medians of {rounds} rounds of {results.turns} turns, {at}. Machine: {machine()}; "
             f"load average {low:.1f} to {high:.1f}: where that is several times the cores, waiting "
