@@ -136,8 +136,8 @@ def report_ray(results: Results, rounds: int) -> str:
             "The same agent in an actor, on the local cluster that `manta run` starts: the model's "
             "gateway, the governor and the checkpoint store are processes of their own. A turn "
             "asks the gateway, which now and then asks the governor, and appends twice to the "
-            "store, which syncs each time. *An empty call* from one actor to another tells what Ray itself "
-            "takes. CPU is that of the agent's process.",
+            "store, which syncs each time. *An empty call* from one actor to another tells what "
+            "Ray itself takes. CPU is that of the agent's process.",
             f"Medians of {rounds} rounds of {results.turns} turns, {at}. Machine: {machine()}; "
             f"load average {low:.1f} to {high:.1f}: where that is several times the cores, waiting "
             "for a core and for the disk is most of a turn, in process as well. To measure anew: "
