@@ -107,6 +107,7 @@ async def _told(files: Toolset, edit: dict[str, Any]) -> ToolResult:
     raise AssertionError("it was never quick enough")
 
 
+@pytest.mark.timeout(400)  # npm fetches the server
 async def test_typescript_is_understood_too(sandbox: Sandbox, tmp_path: Path):
     typescript_server()
     provider = BareProvider(tmp_path / "bare", toolchains=[str(NPM), str(Path(sys.prefix))])
