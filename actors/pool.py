@@ -14,6 +14,9 @@ from typing import Generic, TypeVar
 from actors.meter import LEASE_WAIT, RECOVERIES, Meter, Silence
 from orchestration.errors import UsageError, WorkerLostError
 
+IDLE_S = 60.0
+"""A worker whom nobody needs for so long gives its room on the cluster to other runs. Without that,
+two runs could wait for ever for what the other one holds."""
 W = TypeVar("W", covariant=True)
 
 
@@ -33,6 +36,7 @@ class Pool(Generic[W]):
         slots: int = 1,
         meter: Meter | None = None,
         role: str = "",
+        idle_s: float = IDLE_S,
     ) -> None:
         if limit < 1 or slots < 1:
             raise UsageError(f"a pool of {limit} workers with {slots} slots", "use 1 or more")
@@ -41,6 +45,9 @@ class Pool(Generic[W]):
         self._permits = asyncio.Semaphore(limit * slots)
         self._free = list(range(limit * slots))
         self._workers: dict[int, asyncio.Task[W]] = {}
+        self._idle_s = idle_s
+        self._resting: dict[int, asyncio.TimerHandle] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._made = 0
         self._closed = False
 
@@ -76,20 +83,27 @@ class Pool(Generic[W]):
                 raise
             finally:
                 self._free.append(slot)
-
-    async def release_idle(self) -> int:
-        """End the workers all of whose slots are free; returns how many."""
-        free = [slot // self._slots for slot in self._free]
-        idle = [place for place in self._workers if free.count(place) == self._slots]
-        for place in idle:
-            await self._drop(place)
-        return len(idle)
+                self._rest(place)
 
     async def close(self) -> None:
         """End every worker, leased or not. Idempotent."""
         self._closed = True
         for place in list(self._workers):
             await self._drop(place)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    def _rest(self, place: int) -> None:
+        """Let a worker all of whose slots are free go, unless somebody comes in time."""
+        free = sum(slot // self._slots == place for slot in self._free)
+        if place in self._workers and free == self._slots:
+            loop = asyncio.get_running_loop()
+            self._resting[place] = loop.call_later(self._idle_s, self._let_go, place)
+
+    def _let_go(self, place: int) -> None:
+        ending = asyncio.get_running_loop().create_task(self._part(self._forget(place)))
+        self._leaving.add(ending)
+        ending.add_done_callback(self._leaving.discard)
 
     def _take(self, besides: object) -> int:
         """The lowest free slot that is not of this worker; the lowest one if all are."""
@@ -97,7 +111,12 @@ class Pool(Generic[W]):
         slot = min(others, default=None)
         slot = min(self._free) if slot is None else slot
         self._free.remove(slot)
+        self._stay(slot // self._slots)
         return slot
+
+    def _stay(self, place: int) -> None:
+        if timer := self._resting.pop(place, None):
+            timer.cancel()
 
     def _is_at(self, place: int, worker: object) -> bool:
         """Whether this very worker is at that place."""
@@ -122,7 +141,14 @@ class Pool(Generic[W]):
             raise
 
     async def _drop(self, place: int) -> None:
-        making = self._workers.pop(place, None)
+        await self._part(self._forget(place))
+
+    def _forget(self, place: int) -> asyncio.Task[W] | None:
+        """From now on nobody gets this worker."""
+        self._stay(place)
+        return self._workers.pop(place, None)
+
+    async def _part(self, making: asyncio.Task[W] | None) -> None:
         if making is None:
             return
         if not making.done():

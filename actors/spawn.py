@@ -183,15 +183,6 @@ def start_supervisor(run_id: RunId, setup: StageSetup, seat: Seat = ANYWHERE) ->
     return SupervisorHandle(actor, name)
 
 
-def find_supervisor(run_id: RunId) -> SupervisorHandle | None:
-    """The run's supervisor if one is alive."""
-    name = f"supervisor:{run_id}"
-    try:
-        return SupervisorHandle(ray.get_actor(name, namespace=NAMESPACE), name)
-    except ValueError:
-        return None
-
-
 def start_resident(spec: ResidentSpec, seat: Seat = ANYWHERE) -> ActorHandle:
     """A resident's actor, made or found."""
     housing = _shown_as(spec.kind.capitalize(), Resident)

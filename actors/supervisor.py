@@ -150,6 +150,7 @@ class Supervisor:
                 else:
                     title = request.text.splitlines()[0][:TITLE]
                     outcome = await engine.start(workflow, request, run_id=self.run_id, title=title)
+            await stage.pools.close()  # so that nobody makes another sandbox from here on
             if outcome.status.ended:
                 await stage.rest(self.run_id, "discard")
             elif outcome.status is RunStatus.SUSPENDED:

@@ -54,16 +54,16 @@ def state_home() -> Path:
     return Path(home).expanduser() / "manta"
 
 
-def running_toolchains(known: Mapping[str, object] | None = None) -> tuple[Path, ...]:
-    """The environment set up for sandboxes, else the one that runs us; and its installation.
-
-    None for a level that starts from an image, which has its own. `known`: settings so far.
-    """
-    if known and known.get("sandbox") in WITH_IMAGES:
-        return ()
+def running_toolchains() -> tuple[Path, ...]:
+    """The environment set up for sandboxes, else the one that runs us; and its installation."""
     own = Path(sys.prefix) / "sandbox"
     prefix = own if own.is_dir() else Path(sys.prefix)
     return tuple(dict.fromkeys((prefix, Path(sys.base_prefix))))
+
+
+def _toolchains(known: Mapping[str, Any]) -> tuple[Path, ...]:
+    """None for a level that starts from an image, which has its own."""
+    return () if known.get("sandbox") in WITH_IMAGES else running_toolchains()
 
 
 def _words(separator: str) -> BeforeValidator:
@@ -165,7 +165,7 @@ class Settings(BaseSettings):
     # How careful
     sandbox: Level = "local"
     toolchains: Annotated[tuple[AbsolutePath, ...], NoDecode, _words(os.pathsep)] = Field(
-        default_factory=running_toolchains
+        default_factory=_toolchains
     )
     """Host directories that sandboxes see read-only; their `bin`s come first on PATH."""
     approve: Annotated[tuple[Gate, ...], NoDecode, _words(",")] = ()

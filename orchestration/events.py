@@ -64,16 +64,6 @@ class EventSink(Protocol):
     async def emit(self, event: Event, /) -> None: ...
 
 
-class InMemorySink:
-    """Keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    async def emit(self, event: Event, /) -> None:
-        self.events.append(event)
-
-
 _ITEM = re.compile(r"\[([^\]]*)\]")
 _TEXT = 300
 """Characters of an event's text."""

@@ -1,6 +1,5 @@
 """Behaviour added to any toolset by wrapping it in one of the same shape."""
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -42,23 +41,6 @@ class FilteredToolset(WrapperToolset):
         return await self._inner.call(name, arguments)
 
 
-class PrefixedToolset(WrapperToolset):
-    """Every name with a prefix, so that toolsets of strangers cannot shadow ours."""
-
-    def __init__(self, inner: Toolset, prefix: str) -> None:
-        super().__init__(inner)
-        self._prefix = prefix
-
-    async def definitions(self) -> list[ToolDefinition]:
-        inner = await self._inner.definitions()
-        return [replace(each, name=self._prefix + each.name) for each in inner]
-
-    async def call(self, name: str, arguments: dict[str, Any]) -> ToolResult:
-        if not name.startswith(self._prefix):
-            return unknown_tool(name, [d.name for d in await self.definitions()])
-        return await self._inner.call(name.removeprefix(self._prefix), arguments)
-
-
 class OutputLimitedToolset(WrapperToolset):
     """No result is longer than `limit` characters, whatever the tool returns."""
 
@@ -91,21 +73,3 @@ class ApprovalRequiredToolset(WrapperToolset):
         if reason := await self._permission(name, arguments):
             return ToolResult(f"Not allowed: {reason}", ok=False)
         return await self._inner.call(name, arguments)
-
-
-Observer = Callable[[str, dict[str, Any], ToolResult, float], Awaitable[None]]
-"""Told a tool's name, its arguments, its result and how many seconds it took."""
-
-
-class ObservedToolset(WrapperToolset):
-    """Somebody is told of every call once it has been answered."""
-
-    def __init__(self, inner: Toolset, observer: Observer) -> None:
-        super().__init__(inner)
-        self._observer = observer
-
-    async def call(self, name: str, arguments: dict[str, Any]) -> ToolResult:
-        started = time.perf_counter()
-        result = await self._inner.call(name, arguments)
-        await self._observer(name, arguments, result, time.perf_counter() - started)
-        return result

@@ -55,6 +55,16 @@ class WaitingLine(Line):
     labels: tuple[str, ...]
 
 
+class ResumedLine(Line):
+    """What `manta resume --due` could do for a run that should go on."""
+
+    type: Literal["resumed"]
+    run_id: str
+    goes_on: bool
+    trouble: str
+    """Why it does not; "" where it does."""
+
+
 class FailedLine(Line):
     """The run ended without a delivery."""
 

@@ -13,7 +13,8 @@ AnyLine = Annotated[
     of_runs.DeliveredLine | of_runs.ForkedLine | of_runs.ReplayingLine | of_runs.RunLine |
     of_runs.QuestionLine | of_runs.PlanLine | of_runs.DiffLine | of_runs.EvidenceLine |
     of_runs.GraphLine | of_runs.SarifLine | of_runs.DecidedLine | of_runs.CancelLine |
-    of_runs.FetchedLine | of_runs.PublishedLine | of_runs.ClaimLine | of_runs.VerifiedLine |
+    of_runs.ResumedLine | of_runs.FetchedLine | of_runs.PublishedLine | of_runs.ClaimLine |
+    of_runs.VerifiedLine |
     of_halls.SubmittedLine | of_halls.QueuedLine | of_halls.JobLine | of_halls.LogLine |
     of_halls.EndedLine | of_halls.UpLine | of_halls.DownLine | of_halls.WebLine |
     of_halls.CheckLine | of_halls.SweptLine | of_halls.SettingLine | of_halls.WrittenLine |

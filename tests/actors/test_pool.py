@@ -25,6 +25,11 @@ class Yard:
         self.ended.append(worker)
 
 
+async def some_turns_of_the_loop() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 async def test_a_worker_is_made_on_demand_and_used_again() -> None:
     yard = Yard()
     pool = Pool(yard.make, yard.end, limit=3)
@@ -74,13 +79,28 @@ async def test_a_worker_that_cannot_be_made_gives_its_place_back() -> None:
 
 async def test_idle_workers_are_let_go_and_leased_ones_stay() -> None:
     yard = Yard()
-    pool = Pool(yard.make, yard.end, limit=2)
-    async with pool.lease():
+    pool = Pool(yard.make, yard.end, limit=2, idle_s=0)
+    async with pool.lease() as first:
         async with pool.lease():
             pass
-        assert await pool.release_idle() == 1
-        assert pool.size == 1
-    assert yard.ended == [2]
+        await some_turns_of_the_loop()
+        assert (first, pool.size, yard.ended) == (1, 1, [2])
+        async with pool.lease() as third:
+            assert third == 3
+    await some_turns_of_the_loop()
+    assert (pool.size, sorted(yard.ended)) == (0, [1, 2, 3])
+
+
+async def test_a_worker_who_is_leased_again_in_time_stays() -> None:
+    yard = Yard()
+    pool = Pool(yard.make, yard.end, limit=1, slots=2, idle_s=0)
+    async with pool.lease():
+        pass
+    async with pool.lease() as one:  # no turn of the loop between
+        async with pool.lease() as two:
+            await some_turns_of_the_loop()
+        await some_turns_of_the_loop()
+        assert (one, two, yard.ended) == (1, 1, [])
 
 
 async def test_closing_ends_all_and_refuses_new_leases() -> None:
@@ -117,12 +137,13 @@ def test_a_pool_without_places_is_refused() -> None:
 @given(
     limit=st.integers(1, 3),
     slots=st.integers(1, 3),
+    idle_s=st.sampled_from([0.0, 60.0]),
     jobs=st.lists(
         st.tuples(st.integers(0, 4), st.sampled_from(["fine", "lost", "cancel"])), max_size=14
     ),
 )
 def test_no_slot_is_leased_twice_whatever_happens(
-    limit: int, slots: int, jobs: list[tuple[int, str]]
+    limit: int, slots: int, idle_s: float, jobs: list[tuple[int, str]]
 ) -> None:
     yard = Yard()
     busy: dict[int, int] = {}
@@ -142,7 +163,7 @@ def test_no_slot_is_leased_twice_whatever_happens(
                 busy[worker] -= 1
 
     async def story() -> None:
-        pool = Pool(yard.make, yard.end, limit=limit, slots=slots)
+        pool = Pool(yard.make, yard.end, limit=limit, slots=slots, idle_s=idle_s)
         tasks = [asyncio.ensure_future(job(pool, length, fate)) for length, fate in jobs]
         for task, (_, fate) in zip(tasks, jobs, strict=True):
             await asyncio.sleep(0)

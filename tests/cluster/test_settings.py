@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.settings import FOREIGN_VARIABLES, Settings
+from cluster.settings import FOREIGN_VARIABLES, Settings, running_toolchains
 from cluster.sources import (
     Loaded,
     flatten,
@@ -160,6 +160,12 @@ def test_lists_in_the_environment_are_words(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert settings.approve == ("plan", "delivery")
     assert settings.toolchains == (Path("/opt/a"), Path("/opt/b"))
+
+
+def test_a_level_that_starts_from_an_image_sees_no_toolchains_of_the_host() -> None:
+    assert Settings(sandbox="local").toolchains == running_toolchains()
+    assert Settings(sandbox="container").toolchains == ()
+    assert Settings(sandbox="e2b", toolchains=(Path("/opt/a"),)).toolchains == (Path("/opt/a"),)
 
 
 def test_rays_own_address_variable_counts_unless_ours_is_set(

@@ -27,7 +27,9 @@ def test_plan_and_delivery_wait_and_go_on_elsewhere(door: Door, wordkit: Path) -
     again = door.manta("approve", run_id)
     assert again.code == 2
     assert "was decided already: approve" in again.err
-    second = door.manta("resume", run_id, "--json")
+    by_clock = door.manta("resume", "--due", "--json")
+    assert {"run_id": run_id, "goes_on": True}.items() <= by_clock.of("resumed").items()
+    second = door.manta("watch", run_id, "--json")
     assert (second.code, second.of("waiting")["labels"]) == (3, ["delivery"])
     shown = door.manta("show", run_id)
     assert "+def top_words(" in shown.out

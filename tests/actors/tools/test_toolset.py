@@ -12,9 +12,7 @@ from actors.tools.toolset import CombinedToolset, FunctionToolset
 from actors.tools.wrappers import (
     ApprovalRequiredToolset,
     FilteredToolset,
-    ObservedToolset,
     OutputLimitedToolset,
-    PrefixedToolset,
 )
 from tests.contracts.toolset import ToolsetContract
 
@@ -35,10 +33,6 @@ def hands(box: Sandbox) -> FunctionToolset:
 async def allow(name: str, arguments: object) -> str:
     del name, arguments
     return ""
-
-
-async def ignore(name: str, arguments: object, result: object, seconds: float) -> None:
-    del name, arguments, result, seconds
 
 
 class TestOurOwnTools(ToolsetContract):
@@ -65,14 +59,6 @@ class TestFiltered(ToolsetContract):
         return FilteredToolset(hands(box), {"read", "grep"}.__contains__)
 
 
-class TestPrefixed(ToolsetContract):
-    name, arguments = "box__read", {"path": "a.txt"}
-
-    @pytest.fixture
-    def toolset(self, box: Sandbox) -> Toolset:
-        return PrefixedToolset(hands(box), "box__")
-
-
 class TestOutputLimited(ToolsetContract):
     name, arguments = "read", {"path": "a.txt"}
 
@@ -87,14 +73,6 @@ class TestApprovalRequired(ToolsetContract):
     @pytest.fixture
     def toolset(self, box: Sandbox) -> Toolset:
         return ApprovalRequiredToolset(hands(box), allow)
-
-
-class TestObserved(ToolsetContract):
-    name, arguments = "read", {"path": "a.txt"}
-
-    @pytest.fixture
-    def toolset(self, box: Sandbox) -> Toolset:
-        return ObservedToolset(hands(box), ignore)
 
 
 async def test_every_tool_of_ours_has_words_for_the_model(box: Sandbox):
@@ -113,11 +91,6 @@ async def test_a_filtered_tool_does_not_exist(box: Sandbox):
     assert result == ToolResult("There is no tool `write`. The tools are: read.", ok=False)
 
 
-async def test_a_name_without_its_prefix_does_not_exist(box: Sandbox):
-    toolset = PrefixedToolset(FunctionToolset(NoteTools()), "mine__")
-    assert not (await toolset.call("remember", {})).ok
-
-
 async def test_a_long_result_is_cut_in_the_middle(box: Sandbox):
     toolset = OutputLimitedToolset(hands(box), 200)
     result = await toolset.call("read", {"path": "a.txt"})
@@ -134,16 +107,6 @@ async def test_a_declined_call_is_not_made_and_the_reason_reaches_the_model(box:
     result = await toolset.call("write", {"path": "b.txt", "content": ""})
     assert result == ToolResult("Not allowed: b.txt is not yours", ok=False)
     assert [f.path for f in await box.list_files()] == ["a.txt"]
-
-
-async def test_an_observer_is_told_of_every_call(box: Sandbox):
-    seen: list[object] = []
-
-    async def observe(name: str, arguments: object, result: ToolResult, seconds: float) -> None:
-        seen.extend([name, arguments, result.ok, seconds >= 0])
-
-    await ObservedToolset(hands(box), observe).call("read", {"path": "no"})
-    assert seen == ["read", {"path": "no"}, False, True]
 
 
 async def test_the_first_toolset_that_offers_a_name_answers_it(box: Sandbox):
