@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.demo.sample import HERE, RECORDING, lay_out
-from cluster.processes import family
+from cluster.machines.processes import family
 
 MANTA = (sys.executable, "-W", "ignore", "-m", "cluster.cli")
 REQUEST = (HERE / "request.txt").read_text(encoding="utf-8")

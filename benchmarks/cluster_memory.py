@@ -13,7 +13,7 @@ KINDS = (
     ("ours: models (litellm)", r"^ray::models"),
     ("ours: governor", r"^ray::governor"),
     ("ours: the command that follows the run", r"cluster\.cli"),
-    ("ours: the keeper", r"cluster\.keeper"),
+    ("ours: the keeper", r"cluster\.machines\.keeper"),
     ("ours: sandboxes", r"bwrap|manta-init"),
     ("Ray: gcs_server", r"/gcs_server"),
     ("Ray: raylet and its agents", r"^\S*/raylet|^ray::(dashboardagent|runtimeenvagent)"),

@@ -10,19 +10,19 @@ from actors.handles import GatewayHandle, JournalHandle, ResidentHandle
 from actors.models.gateway import Role
 from actors.resident import entry_point
 from actors.spawn import ResidentSpec, seated, start_resident, start_supervisor
-from cluster import keys
 from cluster.brain import Brain, ToolServers
 from cluster.build import build_id
-from cluster.connection import MEMBERSHIP
-from cluster.finding import DATABASE
-from cluster.local_cluster import cluster_in_use, cluster_status
+from cluster.configuration import keys
+from cluster.machines.connection import MEMBERSHIP
+from cluster.machines.finding import DATABASE
+from cluster.machines.local_cluster import cluster_in_use, cluster_status
+from cluster.machines.papers import ClusterAddress
+from cluster.machines.placing import door_seat, hall_seat, state_seat, workers_seat
 from cluster.memory import memory_spec, start_memory
-from cluster.papers import ClusterAddress
-from cluster.placing import door_seat, hall_seat, state_seat, workers_seat
-from cluster.servers import told_to_servers
 from cluster.settings import Settings
 from cluster.telemetry.tracing import Tracing
-from cluster.tooling import Tooling
+from cluster.tools.servers import told_to_servers
+from cluster.tools.tooling import Tooling
 from cluster.worker import REMOTE, WorkerSetup
 from orchestration.ids import RunId, StepKey, new_run_id
 from orchestration.messages import FeatureRequest

@@ -6,8 +6,8 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
-from cluster.completing import stand_in, wants_run
-from cluster.outliving import outlive_clusters
+from cluster.machines.outliving import outlive_clusters
+from cluster.terminal.completing import stand_in, wants_run
 
 COMMANDS = {
     "init": "cluster.commands.starting:init",

@@ -24,20 +24,20 @@ from actors.sandbox.obstacles import obstacles
 from actors.sandbox.opening import examine_level
 from actors.sandbox.protocol import Check, Level
 from cluster.app import open_store
-from cluster.connection import probe
+from cluster.configuration.sources import load_settings, unknown_variables
 from cluster.intake import routes_of
-from cluster.local_cluster import cluster_status, named_cluster
-from cluster.mounts import file_system_of
+from cluster.machines.connection import probe
+from cluster.machines.local_cluster import cluster_status, named_cluster
+from cluster.machines.mounts import file_system_of
 from cluster.settings import Settings
-from cluster.sources import load_settings, unknown_variables
-from cluster.tool_checks import tool_checks
+from cluster.tools.checks import tool_checks
 from orchestration.errors import MantaError
 
 PYTHON = (3, 11)
 GIT = (2, 38)
 """The first git that merges on objects alone (`merge-tree --write-tree`)."""
 RAY = "2.60.0"
-"""The version whose ways `cluster.connection` and `cluster.keeper` know."""
+"""The version whose ways `cluster.machines.connection` and `cluster.machines.keeper` know."""
 SAFE_SQLITE = (3, 51, 3)
 FREE_BYTES = 2 * 1024**3
 NETWORK_FILE_SYSTEMS = re.compile(r"nfs\d?|cifs|smb\d?|9p|afs|ceph|glusterfs|lustre|fuse\..*")

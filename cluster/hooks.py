@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from cluster import keys
+from cluster.configuration import keys
 from cluster.desk.protocol import Desk
 from cluster.desk.wire import RunDetail
 from orchestration.errors import MantaError

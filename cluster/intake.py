@@ -14,8 +14,8 @@ from actors.guidance import readable, root_guidance
 from actors.models.routing import ROLES, Routes, parse_routes
 from actors.runners.suite import detect
 from cluster.brain import Brain
-from cluster.servers import servers_of
 from cluster.settings import Settings
+from cluster.tools.servers import servers_of
 from orchestration.errors import UsageError
 from orchestration.ids import BlobId, RunId, new_run_id, parse_run_id
 from orchestration.messages import FeatureRequest, TreeRef

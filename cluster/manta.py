@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.evidence import Evidence
-from cluster.budgets import parse_budget
+from cluster.configuration.sources import load_settings
 from cluster.desk.deciding import Verdict
 from cluster.desk.delivering import fetch_branch
 from cluster.desk.opening import open_desk
@@ -19,9 +19,9 @@ from cluster.desk.protocol import Desk
 from cluster.desk.wire import Recorded, RunDetail, RunSummary
 from cluster.desk.wishing import Wishes
 from cluster.intake import Order
-from cluster.options import person
+from cluster.runs.budgets import parse_budget
 from cluster.settings import Settings
-from cluster.sources import load_settings
+from cluster.terminal.options import person
 from orchestration.approval import Answer
 from orchestration.events import Event
 from orchestration.ids import RunId, parse_run_id

@@ -13,12 +13,12 @@ from actors.models.routing import parse_routes
 from actors.resident import entry_point
 from actors.spawn import ResidentSpec, end_residents, start_resident
 from actors.vector_store.protocol import RowKind
-from cluster import keys
 from cluster.build import build_id
-from cluster.connection import connect
-from cluster.local_cluster import cluster_in_use, cluster_status
-from cluster.papers import ClusterAddress
-from cluster.placing import hall_seat, state_seat
+from cluster.configuration import keys
+from cluster.machines.connection import connect
+from cluster.machines.local_cluster import cluster_in_use, cluster_status
+from cluster.machines.papers import ClusterAddress
+from cluster.machines.placing import hall_seat, state_seat
 from cluster.settings import Settings
 
 ENTRY = "cluster.residents.memory:open_memory"

@@ -1,7 +1,7 @@
 """One frozen `Settings`: everything a door may be told, checked once and never changed.
 
-`cluster.sources.load_settings` fills it from flags, environment and files; constructing it
-directly reads nothing from outside.
+`cluster.configuration.sources.load_settings` fills it from flags, environment and files;
+constructing it directly reads nothing from outside.
 """
 
 import os
@@ -260,7 +260,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed: `cluster.sources` knows where everything else comes from."""
+        """Only what is passed: `cluster.configuration.sources` knows where the rest comes from."""
         return (init_settings,)
 
     def model_for(self, role: Role) -> str | None:

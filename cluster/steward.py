@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 
 from cluster.desk.near import NearDesk, shared_store
-from cluster.follow import ABANDONED_S
+from cluster.runs.follow import ABANDONED_S
 from cluster.settings import Settings
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import InfrastructureError, MantaError, RunOwnedError

@@ -15,13 +15,13 @@ from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Level, SandboxProvider, Suspended
 from actors.spawn import ANYWHERE, Hiring, Seat, on_other_nodes, open_pools
 from actors.supervisor import Stage
-from cluster import keys as kept_keys
-from cluster.finding import find, find_journal, state_here
+from cluster.configuration import keys as kept_keys
+from cluster.machines.finding import find, find_journal, state_here
 from cluster.telemetry.on_ray import RayMeter
 from cluster.telemetry.relay import RelayMeter, relay_to
 from cluster.telemetry.tracing import Tracing
 from cluster.telemetry.witness import both, counting
-from cluster.tooling import Tooling
+from cluster.tools.tooling import Tooling
 from orchestration.clock import SystemClock
 from orchestration.ids import RunId
 from orchestration.messages import Preparation

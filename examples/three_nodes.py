@@ -19,7 +19,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from cluster.processes import end, family, is_alive
+from cluster.machines.processes import end, family, is_alive
 
 BIN = Path(sys.executable).parent
 SMALL = ["--block", "--object-store-memory=83886080", "--disable-usage-stats"]

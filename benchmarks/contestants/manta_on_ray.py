@@ -23,9 +23,9 @@ from actors.spawn import ResidentSpec, start_resident
 from benchmarks.contestants import turns
 from benchmarks.contestants.manta_agent import converse, run_of, scripted
 from benchmarks.contestants.meter import Job, Meter, read_job
-from cluster.connection import connect
-from cluster.finding import find
-from cluster.local_cluster import cluster_in_use, stop_cluster
+from cluster.machines.connection import connect
+from cluster.machines.finding import find
+from cluster.machines.local_cluster import cluster_in_use, stop_cluster
 from cluster.settings import Settings
 
 BUILD = "benchmark"

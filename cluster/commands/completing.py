@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import get_completion_class
 
-from cluster.completing import ASKED
+from cluster.terminal.completing import ASKED
 
 HOW = {
     "bash": "manta completion bash > ~/.local/share/bash-completion/completions/manta",

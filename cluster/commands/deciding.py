@@ -10,8 +10,18 @@ import click
 from cluster.desk.deciding import Verdict
 from cluster.desk.opening import open_desk
 from cluster.desk.wire import Recorded
-from cluster.options import RUN_ID, afar, chained, common, door, person, say, settings_from, tell
-from cluster.queued import withdrawn
+from cluster.jobs.queued import withdrawn
+from cluster.terminal.options import (
+    RUN_ID,
+    afar,
+    chained,
+    common,
+    door,
+    person,
+    say,
+    settings_from,
+    tell,
+)
 from orchestration.approval import Answer
 from orchestration.ids import parse_run_id
 

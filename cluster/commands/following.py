@@ -6,10 +6,10 @@ import click
 
 from cluster.desk.deciding import Verdict
 from cluster.desk.opening import open_desk
-from cluster.options import RUN_ID, afar, asking, common, door, person, settings_from, tell
 from cluster.settings import Settings
 from cluster.steward import resume_due
-from cluster.watching import conclude, watch_to_end
+from cluster.terminal.options import RUN_ID, afar, asking, common, door, person, settings_from, tell
+from cluster.terminal.watching import conclude, watch_to_end
 from orchestration.approval import Answer
 from orchestration.errors import UsageError
 from orchestration.ids import parse_run_id

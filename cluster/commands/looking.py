@@ -7,15 +7,15 @@ from typing import Any
 import click
 
 from actors.git.publishing import PullRequest
-from cluster import shown
 from cluster.desk.delivering import as_stored
 from cluster.desk.delivering import fetch_branch as fetch_from
 from cluster.desk.opening import open_desk
 from cluster.desk.protocol import Desk
-from cluster.handing import Parcel, keep_patch, publish_parcel
-from cluster.options import RUN_ID, afar, common, door, pr_server, settings_from, tell
-from cluster.queued import in_line
+from cluster.handover.handing import Parcel, keep_patch, publish_parcel
+from cluster.jobs.queued import in_line
 from cluster.settings import Settings
+from cluster.terminal import shown
+from cluster.terminal.options import RUN_ID, afar, common, door, pr_server, settings_from, tell
 from orchestration.errors import UsageError
 from orchestration.ids import RunId, parse_run_id
 

@@ -8,14 +8,14 @@ import click
 
 from actors.sandbox.obstacles import apparmor_profile
 from actors.tools.text import neutralise
-from cluster import shown
-from cluster.connection import client_environment
+from cluster.configuration.sources import described
 from cluster.doctor import examine
-from cluster.local_cluster import cluster_in_use, stop_cluster
-from cluster.options import common, door, loaded_from, say, settings_from, tell
-from cluster.progress import busy
-from cluster.sources import described
+from cluster.machines.connection import client_environment
+from cluster.machines.local_cluster import cluster_in_use, stop_cluster
 from cluster.sweeping import sweep
+from cluster.terminal import shown
+from cluster.terminal.options import common, door, loaded_from, say, settings_from, tell
+from cluster.terminal.progress import busy
 
 
 @click.command()

@@ -16,7 +16,7 @@ from actors.tools.text import cap
 from actors.vector_store.protocol import RowKind
 from cluster.intake import memory_key, public_origin
 from cluster.memory import open_memory
-from cluster.options import chained, common, door, settings_from, tell
+from cluster.terminal.options import chained, common, door, settings_from, tell
 from orchestration.errors import StoreError
 
 KINDS: dict[str, tuple[RowKind, ...]] = {

@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from actors.meter import Spread
-from cluster.local_cluster import cluster_status
-from cluster.options import common, door, say, settings_from, tell
-from cluster.papers import ClusterAddress
+from cluster.machines.local_cluster import cluster_status
+from cluster.machines.papers import ClusterAddress
 from cluster.telemetry.reading import Figure, exported, figures, targets
+from cluster.terminal.options import common, door, say, settings_from, tell
 from orchestration.errors import InfrastructureError
 
 NOTHING = "nothing was counted yet; Ray passes figures on every 10 seconds"

@@ -7,9 +7,9 @@ from acp import Agent, run_agent
 
 from cluster.desk.opening import open_desk
 from cluster.desk.wishing import Wishes
-from cluster.options import common, door, person, settings_from
 from cluster.programs.editor import TeamAgent
 from cluster.programs.tools import serving
+from cluster.terminal.options import common, door, person, settings_from
 
 
 @click.command()

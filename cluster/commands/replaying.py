@@ -10,11 +10,11 @@ import click
 from cluster.app import open_house
 from cluster.commands.running import play, start
 from cluster.desk.near import desk_in
-from cluster.options import asking, common, door, settings_from, tell
-from cluster.progress import busy
-from cluster.replaying import again, order_of
+from cluster.runs.replaying import again, order_of
 from cluster.settings import Settings
-from cluster.watching import watch_to_end
+from cluster.terminal.options import asking, common, door, settings_from, tell
+from cluster.terminal.progress import busy
+from cluster.terminal.watching import watch_to_end
 from orchestration.ids import RunId, parse_run_id
 
 

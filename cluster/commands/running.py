@@ -12,17 +12,17 @@ import click
 from actors.models.recording import begin_recording
 from cluster.app import House, open_house
 from cluster.build import build_id
+from cluster.configuration.keys import require_model_key
 from cluster.demo.sample import demo_order
 from cluster.desk.near import desk_in
-from cluster.handing import require_able
+from cluster.handover.handing import require_able
 from cluster.intake import Order, check_text, in_words, routes_of, take_in
 from cluster.jobs.packing import other_sender
-from cluster.keys import require_model_key
-from cluster.options import RUN_ID, asking, common, door, running, say, settings_from, tell
-from cluster.progress import busy
-from cluster.replaying import about
+from cluster.runs.replaying import about
 from cluster.settings import Settings
-from cluster.watching import watch_to_end
+from cluster.terminal.options import RUN_ID, asking, common, door, running, say, settings_from, tell
+from cluster.terminal.progress import busy
+from cluster.terminal.watching import watch_to_end
 from orchestration.ids import StepKey, parse_run_id
 from orchestration.messages import FeatureRequest
 

@@ -10,14 +10,14 @@ import click
 from actors.git.repository import BareRepository
 from actors.git.source import open_source
 from actors.runners.suite import detect
-from cluster import shown
-from cluster.configuring import project_file, users_file, write_new
+from cluster.configuration.sources import PROJECT_FILES, user_file
+from cluster.configuration.template import project_file, users_file, write_new
 from cluster.doctor import examine_quickly
 from cluster.intake import routes_of
-from cluster.options import common, door, say, settings_from, tell
-from cluster.progress import busy
 from cluster.settings import Settings
-from cluster.sources import PROJECT_FILES, user_file
+from cluster.terminal import shown
+from cluster.terminal.options import common, door, say, settings_from, tell
+from cluster.terminal.progress import busy
 from orchestration.errors import MantaError, UsageError
 
 

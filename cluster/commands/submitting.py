@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from actors.git.source import Source, is_url, open_source
-from cluster import keys
 from cluster.app import open_store
+from cluster.configuration import keys
+from cluster.configuration.sources import Loaded
 from cluster.desk.near import desk_over
 from cluster.desk.opening import open_desk
 from cluster.desk.wishing import Wishes
@@ -28,11 +29,10 @@ from cluster.jobs.office import Handed, Office, line
 from cluster.jobs.packing import Parcel, pack
 from cluster.jobs.reaching import local, reached
 from cluster.jobs.requests import Asked, read_requests
-from cluster.options import common, door, loaded_from, running, say, tell
-from cluster.papers import ClusterAddress
+from cluster.machines.papers import ClusterAddress
 from cluster.settings import Settings
-from cluster.sources import Loaded
-from cluster.watching import watch_to_end
+from cluster.terminal.options import common, door, loaded_from, running, say, tell
+from cluster.terminal.watching import watch_to_end
 from orchestration.errors import MantaError, UsageError
 
 

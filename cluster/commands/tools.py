@@ -13,9 +13,9 @@ from actors.mcp.config import ServerConfig
 from actors.mcp.host import ServerHost
 from actors.mcp.pins import Pins
 from actors.tools.text import neutralise, one_line
-from cluster import servers
-from cluster.options import common, door, say, settings_from, tell
 from cluster.settings import Settings
+from cluster.terminal.options import common, door, say, settings_from, tell
+from cluster.tools import servers
 from orchestration.errors import UsageError
 
 WIDTH = 100

@@ -21,9 +21,9 @@ from actors.sandbox.opening import open_provider
 from actors.tools.text import neutralise
 from actors.verification import Claim, FreshCheckouts, Verification, require_commits
 from cluster.app import open_store
-from cluster.follow import delivered
-from cluster.options import common, door, say, settings_from, tell
+from cluster.runs.follow import delivered
 from cluster.settings import Settings
+from cluster.terminal.options import common, door, say, settings_from, tell
 from orchestration.clock import SystemClock
 from orchestration.errors import NotFoundError, UsageError
 from orchestration.ids import parse_run_id

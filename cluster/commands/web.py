@@ -12,8 +12,8 @@ import uvicorn
 
 from cluster.desk.near import NearDesk, shared_store
 from cluster.desk.opening import token_for
-from cluster.options import common, door, say, settings_from, tell
 from cluster.settings import Settings
+from cluster.terminal.options import common, door, say, settings_from, tell
 from cluster.web.access import LOOPBACK_NAMES, Access, is_loopback, token_of
 from cluster.web.application import application
 from cluster.web.hall import Hall

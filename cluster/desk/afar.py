@@ -20,7 +20,7 @@ from cluster.desk.listening import Listener
 from cluster.desk.overhearing import Doing
 from cluster.desk.protocol import Submitted
 from cluster.desk.wishing import Wishes
-from cluster.handing import Handover
+from cluster.handover.handing import Handover
 from cluster.intake import Order, check_text
 from orchestration.approval import Answer
 from orchestration.errors import InfrastructureError, NotFoundError, UsageError

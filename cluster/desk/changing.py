@@ -2,8 +2,8 @@
 
 from actors.run_repository import RunRepository
 from cluster.desk.known import knowledge, questions
-from cluster.follow import delivered
 from cluster.intake import repository_path
+from cluster.runs.follow import delivered
 from cluster.settings import Settings
 from orchestration.errors import GitError, NotFoundError
 from orchestration.ids import RunId

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cluster.budgets import parse_budget, raise_budget
 from cluster.desk.known import Question, decisions, questions
+from cluster.runs.budgets import parse_budget, raise_budget
 from orchestration.approval import Answer, Decision
 from orchestration.errors import ConflictError, NotFoundError, UsageError
 from orchestration.ids import RunId

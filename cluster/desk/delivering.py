@@ -5,8 +5,8 @@ from pathlib import Path
 
 from actors.evidence import Evidence
 from cluster.desk.protocol import Desk
-from cluster.follow import make_branch
-from cluster.handing import Handover, at_home
+from cluster.handover.handing import Handover, at_home
+from cluster.runs.follow import make_branch
 from orchestration.ids import RunId
 from orchestration.messages import Delivery
 

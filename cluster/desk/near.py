@@ -34,11 +34,11 @@ from cluster.desk.store import SharedStore
 from cluster.desk.troubles import trouble_of
 from cluster.desk.views import Views
 from cluster.desk.wishing import Wishes, heeding
-from cluster.follow import delivered, events, past_events, refuse_abandoned
-from cluster.graph import graph
-from cluster.handing import Finished, Handover, hand_over, require_able, whereabouts
+from cluster.handover.handing import Finished, Handover, hand_over, require_able, whereabouts
 from cluster.intake import Order, check_text, repository_path, take_in
-from cluster.local_cluster import cluster_status
+from cluster.machines.local_cluster import cluster_status
+from cluster.runs.follow import delivered, events, past_events, refuse_abandoned
+from cluster.runs.graph import graph
 from cluster.settings import Settings
 from orchestration.errors import (
     ConflictError,

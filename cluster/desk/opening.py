@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from cluster.desk.protocol import Desk
-from cluster.outliving import outlive_clusters
+from cluster.machines.outliving import outlive_clusters
 from cluster.settings import Settings
 from orchestration.errors import UsageError
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from cluster.desk.wire import Form
-from cluster.view import Act, Row, RunView
+from cluster.runs.view import Act, Row, RunView
 from orchestration.errors import MantaError
 
 LOOK_S = 0.4

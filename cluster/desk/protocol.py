@@ -22,7 +22,7 @@ from cluster.desk.wire import (
     RunPage,
 )
 from cluster.desk.wishing import Wishes
-from cluster.handing import Handover
+from cluster.handover.handing import Handover
 from cluster.intake import Order
 from orchestration.events import Event
 from orchestration.ids import RunId

@@ -3,7 +3,7 @@
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from cluster.view import RunView, fold
+from cluster.runs.view import RunView, fold
 from orchestration.events import Event, event_of
 from orchestration.ids import RunId
 from orchestration.workflow.journal import Journal

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.desk.diffs import FileDiff
 from cluster.desk.known import Decided, Question
-from cluster.view import Row, RunView
+from cluster.runs.view import Row, RunView
 from orchestration.events import Event, EventKind
 from orchestration.ids import RunId
 from orchestration.messages import Budget, Delivery, Plan, Usage

@@ -10,7 +10,7 @@ from ray.job_submission import JobStatus
 
 from actors.tools.text import neutralise
 from cluster.jobs.office import Handed, Job, Office, line, trouble_of
-from cluster.options import say, tell
+from cluster.terminal.options import say, tell
 from orchestration.errors import InfrastructureError, NotFoundError
 from orchestration.ids import RunId
 from orchestration.workflow.journal import Journal

@@ -16,8 +16,8 @@ from ray.util.state import list_nodes
 
 from cluster.jobs.packing import DIGEST, RUN, TITLE, Parcel
 from cluster.jobs.troubles import AlreadyThereError, in_our_words
-from cluster.papers import ClusterAddress
-from cluster.places import PLACE
+from cluster.machines.papers import ClusterAddress
+from cluster.machines.places import PLACE
 from orchestration.errors import (
     ConflictError,
     InfrastructureError,

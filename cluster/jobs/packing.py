@@ -16,10 +16,10 @@ from hashlib import sha256
 from actors.git.identity import local_identity
 from actors.git.source import BUNDLE, Source, is_url, name_of, open_source
 from cluster.build import build_id
+from cluster.configuration.sources import Loaded
 from cluster.intake import Order, brain_of, check_text
-from cluster.papers import JOB_CONFIG
+from cluster.machines.papers import JOB_CONFIG
 from cluster.settings import ENV_NESTED, ENV_PREFIX, Settings
-from cluster.sources import Loaded
 from orchestration.errors import UsageError
 from orchestration.ids import RunId, new_run_id, parse_run_id
 

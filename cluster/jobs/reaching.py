@@ -8,11 +8,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from cluster.connection import adopt_environment, dashboard_of
-from cluster.local_cluster import cluster_status, ensure_cluster, hold_activity, named_cluster
-from cluster.papers import ClusterAddress
+from cluster.configuration.sources import Loaded
+from cluster.machines.connection import adopt_environment, dashboard_of
+from cluster.machines.local_cluster import (
+    cluster_status,
+    ensure_cluster,
+    hold_activity,
+    named_cluster,
+)
+from cluster.machines.papers import ClusterAddress
 from cluster.settings import Settings
-from cluster.sources import Loaded
 from orchestration.errors import InfrastructureError, UsageError
 
 VARIABLE = "RAY_API_SERVER_ADDRESS"

@@ -10,8 +10,8 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from actors.git.source import is_url
-from cluster.budgets import parse_budget
 from cluster.desk.wire import Form
+from cluster.runs.budgets import parse_budget
 from orchestration.approval import Gate
 from orchestration.errors import UsageError
 from orchestration.ids import RunId, new_run_id, parse_run_id

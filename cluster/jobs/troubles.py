@@ -8,7 +8,7 @@ import ray.exceptions
 from ray.util.state.exception import RayStateApiException
 from requests.exceptions import RequestException
 
-from cluster.papers import ClusterAddress
+from cluster.machines.papers import ClusterAddress
 from orchestration.errors import InfrastructureError, NotFoundError
 
 NO_DASHBOARD = "check the address: it is the dashboard's, http://HOST:8265 unless changed"

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from cluster.lines import of_halls, of_runs
-from cluster.options import SCHEMA
+from cluster.terminal.options import SCHEMA
 
 AnyLine = Annotated[
     of_runs.WatchingLine | of_runs.EventLine | of_runs.WaitingLine | of_runs.FailedLine |

@@ -31,9 +31,9 @@ from cluster.desk import wire
 from cluster.desk.deciding import Verdict
 from cluster.desk.protocol import Desk
 from cluster.desk.wishing import Wishes
-from cluster.ending import ending_of, told
 from cluster.intake import Order
 from cluster.programs.updates import Telling, message
+from cluster.terminal.ending import ending_of, told
 from orchestration.approval import Answer
 from orchestration.errors import MantaError, NotFoundError, UsageError
 from orchestration.ids import RunId

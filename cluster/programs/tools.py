@@ -18,7 +18,6 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from actors.evidence import Evidence
-from cluster.budgets import parse_budget
 from cluster.build import build_id
 from cluster.desk import wire
 from cluster.desk.deciding import Verdict
@@ -26,6 +25,7 @@ from cluster.desk.protocol import Desk
 from cluster.desk.wishing import Wishes
 from cluster.intake import Order
 from cluster.programs.answers import Part, Proof, in_brief, part_of, proof_of
+from cluster.runs.budgets import parse_budget
 from orchestration.approval import Answer
 from orchestration.errors import MantaError
 from orchestration.ids import RunId, parse_run_id

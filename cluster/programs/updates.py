@@ -24,7 +24,7 @@ from acp.schema import (
 )
 
 from actors.tools.text import neutralise
-from cluster.view import RunView, fold, step_in_words
+from cluster.runs.view import RunView, fold, step_in_words
 from orchestration.events import Event, EventKind
 from orchestration.ids import RunId
 from orchestration.messages import Plan

@@ -8,8 +8,8 @@ from actors.models.metered import MeteredGateway
 from actors.models.recording import RecordingGateway
 from actors.models.routing import Routes
 from actors.models.speech import AudibleGateway
-from cluster import keys as kept_keys
-from cluster.finding import find
+from cluster.configuration import keys as kept_keys
+from cluster.machines.finding import find
 from cluster.telemetry.on_ray import RayMeter
 
 

@@ -2,7 +2,7 @@
 
 from actors.models.governor import LocalGovernor
 from actors.models.ledger import Ledger
-from cluster.finding import find_journal
+from cluster.machines.finding import find_journal
 from cluster.telemetry.on_ray import RayMeter
 from cluster.telemetry.relay import Parcel, unpack
 from orchestration.clock import SystemClock

@@ -5,7 +5,7 @@ from pathlib import Path
 from actors.memory.memory import Memory
 from actors.resident import entry_point
 from actors.vector_store.milvus import MilvusStore
-from cluster import keys as kept_keys
+from cluster.configuration import keys as kept_keys
 from orchestration.clock import SystemClock
 from orchestration.errors import MantaError
 

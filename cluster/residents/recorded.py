@@ -9,7 +9,7 @@ from actors.models.metered import MeteredGateway
 from actors.models.recording import read_recording
 from actors.models.scripted import ScriptedGateway
 from actors.models.speech import AudibleGateway, Speeches
-from cluster.finding import find
+from cluster.machines.finding import find
 from cluster.telemetry.on_ray import RayMeter
 
 

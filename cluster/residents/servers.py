@@ -4,7 +4,7 @@ from pathlib import Path
 
 from actors.mcp.host import ServerHost
 from actors.mcp.pins import Pins
-from cluster.servers import kept_servers, node_servers
+from cluster.tools.servers import kept_servers, node_servers
 
 
 async def open_servers(kept: str, file: str, pins: str) -> ServerHost:

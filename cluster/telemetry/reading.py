@@ -11,7 +11,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.meter import ALL, PREFIX, Count, Key, Metric, Spread
-from cluster.papers import ClusterAddress
+from cluster.machines.papers import ClusterAddress
 from orchestration.errors import InfrastructureError
 
 DISCOVERY = "prom_metrics_service_discovery.json"

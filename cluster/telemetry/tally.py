@@ -14,7 +14,7 @@ from actors.meter import (
     VERDICTS,
     Meter,
 )
-from cluster.view import TEAM, RunView, fold
+from cluster.runs.view import TEAM, RunView, fold
 from orchestration.events import Event, EventKind, event_of
 from orchestration.ids import StepKey
 from orchestration.workflow.journal import Record, RecordKind, RunStatus

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from actors.agent.tracing import NoTracer, Tracer
 from actors.resident import entry_point
 from actors.supervisor import nobody
-from cluster import keys
+from cluster.configuration import keys
 from orchestration.ids import RunId
 from orchestration.workflow.journal import Journal
 

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from actors.tools.text import neutralise
-from cluster.view import step_in_words
+from cluster.runs.view import step_in_words
 from orchestration.events import Event, EventKind
 
 HERE = Path(__file__).parent

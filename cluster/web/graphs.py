@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cluster.view import STAGES, TEAM, Act, Row
+from cluster.runs.view import STAGES, TEAM, Act, Row
 from orchestration.messages import CodeTask, Plan
 
 CARD = (272, 180)

@@ -9,8 +9,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from cluster.desk.deciding import Verdict
 from cluster.desk.known import Knowledge, decisions, knowledge, questions
-from cluster.follow import delivered, refuse_abandoned
-from cluster.view import RunView
+from cluster.runs.follow import delivered, refuse_abandoned
+from cluster.runs.view import RunView
 from cluster.web.drawing import page
 from cluster.web.entering import browser_of, require_own_form, session_of
 from cluster.web.forms import DecisionForm

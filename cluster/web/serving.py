@@ -14,11 +14,11 @@ from pydantic import BaseModel
 from ray import serve
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cluster.configuration.sources import load_settings
 from cluster.desk.near import NearDesk, shared_store
 from cluster.desk.opening import token_for
-from cluster.local_cluster import cluster_status
+from cluster.machines.local_cluster import cluster_status
 from cluster.settings import Settings
-from cluster.sources import load_settings
 from cluster.web.access import LOOPBACK_NAMES, Access, token_of
 from cluster.web.application import application
 from cluster.web.hall import Hall

@@ -11,7 +11,7 @@ from cluster.desk.overhearing import Overhear, listening
 from cluster.desk.speaking import doing
 from cluster.desk.troubles import trouble_of
 from cluster.desk.wire import EventItem, Standing
-from cluster.follow import events
+from cluster.runs.follow import events
 from cluster.web.hall import Hall
 from orchestration.errors import MantaError
 from orchestration.ids import RunId

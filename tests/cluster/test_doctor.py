@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.configuration.sources import variable_names
 from cluster.doctor import examine, git, models, ray_cluster, sandbox, state_directory, variables
-from cluster.mounts import file_system_of
+from cluster.machines.mounts import file_system_of
 from cluster.settings import FOREIGN_VARIABLES, Settings
-from cluster.sources import variable_names
 
 MOUNTS = r"""
 21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw

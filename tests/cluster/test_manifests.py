@@ -18,8 +18,8 @@ from ray.scripts.scripts import start as ray_start
 
 from actors.sandbox.protocol import Level
 from cluster.cli import door_named
+from cluster.configuration.sources import variable_names
 from cluster.settings import FOREIGN_VARIABLES
-from cluster.sources import variable_names
 from tests.cluster.kuberay import mistakes
 
 ROOT = Path(__file__).parents[2]

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.settings import FOREIGN_VARIABLES, Settings, running_toolchains
-from cluster.sources import (
+from cluster.configuration.sources import (
     Loaded,
     flatten,
     load_settings,
@@ -11,6 +10,7 @@ from cluster.sources import (
     user_file,
     variable_names,
 )
+from cluster.settings import FOREIGN_VARIABLES, Settings, running_toolchains
 from orchestration.approval import Rule
 from orchestration.errors import UsageError
 

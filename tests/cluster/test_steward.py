@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.desk.near import shared_store
-from cluster.follow import ABANDONED_S
+from cluster.runs.follow import ABANDONED_S
 from cluster.settings import Settings
 from cluster.steward import LOOK_S, Drive, Steward, resume_due
 from orchestration.clock import ManualClock

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.configuration.sources import load_settings
 from cluster.intake import Order, take_in
 from cluster.settings import Settings
-from cluster.sources import load_settings
 from orchestration.clock import SystemClock
 from orchestration.errors import UsageError
 from orchestration.ids import CommitId, RunId

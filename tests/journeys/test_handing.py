@@ -12,13 +12,13 @@ import pytest
 
 from actors.models.gateway import ModelReply, ModelRequest
 from cluster.demo.sample import git
-from cluster.follow import fetch
-from cluster.handing import Finished, hand_over, publish, write_patch
+from cluster.handover.handing import Finished, hand_over, publish, write_patch
+from cluster.runs.follow import fetch
 from cluster.settings import Settings
 from orchestration.errors import GitError, UsageError
 from orchestration.messages import DeliverAs
 from tests.actors.git.hub import install
-from tests.cluster.test_forges import settings as server_settings
+from tests.cluster.handover.test_forges import settings as server_settings
 from tests.journeys.bench import RUN, Bench, delivered, minds, plan, steady, task
 
 pytestmark = pytest.mark.slow

@@ -213,8 +213,8 @@ def test_a_wrong_token_is_one_sentence_at_every_door(
 OTHER_VERSION = """
 import pathlib, sys, ray
 from ray._private import utils
-from cluster.connection import connect
-from cluster.local_cluster import cluster_status
+from cluster.machines.connection import connect
+from cluster.machines.local_cluster import cluster_status
 from orchestration.errors import InfrastructureError
 what, state = sys.argv[1:]
 if what == "ray":

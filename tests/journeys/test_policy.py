@@ -12,7 +12,7 @@ from actors.models.governor import Lane, LocalGovernor
 from actors.models.ledger import Ledger
 from actors.models.scripted import FunctionGateway
 from actors.questions import deleted
-from cluster.budgets import raise_budget
+from cluster.runs.budgets import raise_budget
 from orchestration.approval import ApprovalPolicy, Rule, tool_rule
 from orchestration.clock import SystemClock
 from orchestration.errors import UsageError

@@ -10,7 +10,7 @@ from actors.models.recording import begin_recording, read_recording
 from actors.models.scripted import ScriptedGateway
 from actors.run_repository import RunRepository
 from cluster.brain import Brain
-from cluster.replaying import about, again, order_of
+from cluster.runs.replaying import about, again, order_of
 from cluster.settings import Settings
 from orchestration.errors import NotFoundError, UsageError
 from orchestration.ids import RunId

@@ -17,9 +17,9 @@ CALL = """
 import asyncio, sys
 from pathlib import Path
 from actors.handles import ServersHandle
-from cluster.connection import connect
-from cluster.finding import find
-from cluster.local_cluster import cluster_status
+from cluster.machines.connection import connect
+from cluster.machines.finding import find
+from cluster.machines.local_cluster import cluster_status
 
 async def main():
     name = sys.argv[2]
@@ -114,8 +114,8 @@ NAMES = """
 import sys
 from pathlib import Path
 import ray
-from cluster.connection import connect
-from cluster.local_cluster import cluster_status
+from cluster.machines.connection import connect
+from cluster.machines.local_cluster import cluster_status
 connect(cluster_status(Path(sys.argv[1])))
 for each in ray.util.list_named_actors(all_namespaces=True):
     print(each["name"])

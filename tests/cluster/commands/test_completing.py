@@ -11,7 +11,7 @@ import pytest
 
 from cluster.cli import COMMANDS, door_named
 from cluster.commands.completing import HOW
-from cluster.completing import TAKE_RUNS, state_dir
+from cluster.terminal.completing import TAKE_RUNS, state_dir
 
 HEAVY = {"ray", "pydantic", "sqlalchemy", "litellm", "rich"}
 SHOW_HEAVY = f"""

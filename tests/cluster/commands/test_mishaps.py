@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import main
+from cluster.configuration.sources import variable_names
 from cluster.demo.sample import lay_out
 from cluster.lines.published import LINES
-from cluster.mishaps import in_words
-from cluster.options import common, door
 from cluster.settings import FOREIGN_VARIABLES
-from cluster.sources import variable_names
+from cluster.terminal.mishaps import in_words
+from cluster.terminal.options import common, door
 from orchestration.errors import InfrastructureError, UsageError
 
 MODEL = ("--model", "openai/none", "--api-base", "http://127.0.0.1:9/v1")

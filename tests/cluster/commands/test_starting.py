@@ -9,11 +9,11 @@ from click.testing import CliRunner, Result
 
 from cluster.cli import main
 from cluster.commands import starting
-from cluster.configuring import project_file, users_file
+from cluster.configuration.sources import PROOF, load_settings, variable_names
+from cluster.configuration.template import project_file, users_file
 from cluster.demo.sample import lay_out
 from cluster.doctor import Check
 from cluster.settings import FOREIGN_VARIABLES, Settings
-from cluster.sources import PROOF, load_settings, variable_names
 from orchestration.messages import Limits
 
 Typing = Callable[..., Result]

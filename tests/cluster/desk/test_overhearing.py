@@ -9,7 +9,7 @@ from types import MappingProxyType
 from actors.models.speech import Words
 from cluster.desk.overhearing import Doing, Speaking, listening, overheard
 from cluster.desk.speaking import SHOWN, doing, spoken
-from cluster.view import Act, Row, RunView
+from cluster.runs.view import Act, Row, RunView
 from cluster.web.streaming import with_words
 from orchestration.errors import StoreError
 from orchestration.ids import RunId

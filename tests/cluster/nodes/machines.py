@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.processes import family, is_alive
+from cluster.machines.processes import family, is_alive
 from tests.cluster.nodes.partition import Cable
 from tests.journeys.door import MANTA, Door, title
 
@@ -162,7 +162,7 @@ class Machines:
         ]  # fmt: skip
         own = {
             "MANTA_STATE_DIR": str(place / "state"),
-            "RAY_START_HOOK": "cluster.keeper.without_ray_client",
+            "RAY_START_HOOK": "cluster.machines.keeper.without_ray_client",
         }
         with (place / "log").open("wb") as log:
             process = subprocess.Popen(

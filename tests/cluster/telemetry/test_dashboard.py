@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from actors.meter import ALL, PREFIX, Level, Spread
-from cluster.keeper import OUR_DASHBOARD
+from cluster.machines.keeper import OUR_DASHBOARD
 from cluster.telemetry.reading import exported
 
 NAMES = {exported(metric) for metric in ALL}

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.sources import variable_names
+from cluster.configuration.sources import variable_names
 
 pytestmark = pytest.mark.slow
 

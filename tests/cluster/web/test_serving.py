@@ -19,8 +19,8 @@ SERVE = """
 import socket, sys
 from pathlib import Path
 from ray import serve
-from cluster.connection import connect
-from cluster.local_cluster import cluster_status
+from cluster.machines.connection import connect
+from cluster.machines.local_cluster import cluster_status
 from cluster.web.serving import Wanted, app
 
 connect(cluster_status(Path(sys.argv[1])))

@@ -1,0 +1,1 @@
+"""Where settings and keys come from: flags, environment and files."""

@@ -1,0 +1,1 @@
+"""The machines: a Ray cluster started here or joined, and where on it things are."""
