@@ -115,8 +115,7 @@ def _fields(
 
 def _value(name: str, field: FieldInfo) -> object:
     """The default, or an example where that says nothing."""
-    make: Any = field.default_factory
-    default: Any = make() if make else field.default
+    default: Any = field.get_default(call_default_factory=True, validated_data={})
     return EXAMPLES.get(name, default) if default in (None, (), "", {}) else default
 
 
