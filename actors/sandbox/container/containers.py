@@ -51,7 +51,8 @@ class Containers:
             return self._found(record)
         door = _door(record) if record.spec.egress else None
         try:
-            self._ask(*keeper_argv(self.box, record, door=door))
+            # Podman's monitor leaves a file where it was started when memory runs out.
+            self._ask(*keeper_argv(self.box, record, door=door), cwd=record.home)
         except BaseException:
             self.remove(record)
             _mark(record).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from actors.sandbox.protocol import (
@@ -57,8 +58,8 @@ class Engine:
     def argv(self, *words: str) -> list[str]:
         return [*self.command, *words]
 
-    def ask(self, *words: str, timeout_s: float = 120.0) -> str:
-        """Run one of its commands to the end; blocking.
+    def ask(self, *words: str, timeout_s: float = 120.0, cwd: Path | None = None) -> str:
+        """Run one of its commands to the end; blocking. `cwd`: its working directory, or ours.
 
         Raises:
             SandboxError: it refused, or did not answer in time; says what to do.
@@ -70,6 +71,7 @@ class Engine:
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
                 env=environment(),
+                cwd=cwd,
                 timeout=timeout_s,
             )
         except subprocess.TimeoutExpired:

@@ -49,12 +49,18 @@ async def test_a_fork_bomb_is_held_and_gone_after_its_time(sandbox: Sandbox) -> 
     assert await works(sandbox)
 
 
-async def test_a_memory_bomb_is_ended_as_such(provider: LocalProvider, sandbox: Sandbox) -> None:
+async def test_a_memory_bomb_is_ended_as_such(
+    provider: LocalProvider, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not provider.capabilities.hard_memory:
         pytest.skip("no control groups here: memory is not promised")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     bomb = "x = []\nwhile True: x.append(bytearray(8 << 20))"
     result = await sandbox.exec(["/usr/bin/python3", "-S", "-c", bomb], timeout_s=30)
     assert result.ended == "oom"
+    assert list(here.iterdir()) == [], "an engine left something where we were started"
     assert await works(sandbox)
 
 
