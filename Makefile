@@ -51,10 +51,8 @@ faults: $(STAMP)-test  ## The long fault suite
 
 attacks: $(STAMP)-test  ## The whole attack suite, as this user and as an ordinary one
 	@$(BIN)/python -m pytest -m "not soak" --timeout 900 \
-		tests/actors/sandbox/test_*attack*.py tests/actors/sandbox/test_canary.py \
-		tests/actors/sandbox/test_egress.py tests/actors/sandbox/test_expose.py \
-		tests/actors/sandbox/test_fifty.py tests/actors/sandbox/test_full_disk.py \
-		tests/journeys/test_ray_beside.py
+		tests/actors/sandbox/attacks tests/actors/sandbox/container tests/actors/sandbox/network \
+		tests/actors/sandbox/workspace/test_full_disk.py tests/journeys/test_ray_beside.py
 
 pages: $(STAMP)-test  ## Every command that the pages tell
 	@$(BIN)/python -m pytest -m pages --timeout 1200

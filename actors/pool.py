@@ -85,6 +85,11 @@ class Pool(Generic[W]):
                 self._free.append(slot)
                 self._rest(place)
 
+    def release_idle(self) -> None:
+        """Let the workers all of whose slots are free go now, not later."""
+        for place in [place for place in self._workers if self._is_idle(place)]:
+            self._let_go(place)
+
     async def close(self) -> None:
         """End every worker, leased or not. Idempotent."""
         self._closed = True
@@ -94,11 +99,13 @@ class Pool(Generic[W]):
             await asyncio.wait(self._leaving)
 
     def _rest(self, place: int) -> None:
-        """Let a worker all of whose slots are free go, unless somebody comes in time."""
-        free = sum(slot // self._slots == place for slot in self._free)
-        if place in self._workers and free == self._slots:
+        """Let an idle worker go, unless somebody comes in time."""
+        if place in self._workers and self._is_idle(place):
             loop = asyncio.get_running_loop()
             self._resting[place] = loop.call_later(self._idle_s, self._let_go, place)
+
+    def _is_idle(self, place: int) -> bool:
+        return sum(slot // self._slots == place for slot in self._free) == self._slots
 
     def _let_go(self, place: int) -> None:
         ending = asyncio.get_running_loop().create_task(self._part(self._forget(place)))

@@ -1,8 +1,8 @@
 """The players as a team sees them: plain objects in tests, typed handles on Ray."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from actors.assignments import (
     ChallengeJob,
@@ -71,6 +71,14 @@ class Pools:
     reviewers: Pool[ReviewerPort]
     analysts: Pool[SecurityPort]
 
+    def release_idle(self) -> None:
+        """Make room on the cluster."""
+        for pool in self._all():
+            pool.release_idle()
+
     async def close(self) -> None:
-        for pool in (self.architects, self.coders, self.reviewers, self.analysts):
+        for pool in self._all():
             await pool.close()
+
+    def _all(self) -> Iterable[Pool[Any]]:
+        return (self.architects, self.coders, self.reviewers, self.analysts)

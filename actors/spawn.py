@@ -50,6 +50,8 @@ LINGER_S = 0.5
 """Time for whoever asked to hear how it went before the actor is gone."""
 ROOM_S = 900.0
 """How long an actor waits for a node with room for it: a cluster may have to grow first."""
+CROWDED_S = 10.0
+"""After so long without room for a player, the idle ones of its run are let go."""
 HEAD = "node:__internal_head__"
 """A resource that Ray gives to the head alone."""
 P = TypeVar("P", bound=PlayerHandle)
@@ -267,15 +269,26 @@ class _Size:
 def open_pools(hiring: Hiring, *, tasks: int, slots: int) -> Pools:
     """A run's pools of Ray actors, for so many tasks at once, `slots` of them in one process."""
     one, workers = _Size(1, 1), _Size(-(-tasks // slots), slots)
-    return Pools(
-        architects=_pool(hiring, Architect, ArchitectHandle, one),
-        coders=_pool(hiring, Coder, CoderHandle, workers),
-        reviewers=_pool(hiring, Reviewer, ReviewerHandle, workers),
-        analysts=_pool(hiring, SecurityAnalyst, SecurityHandle, workers),
+
+    def make_room() -> None:
+        pools.release_idle()
+
+    pools = Pools(
+        architects=_pool(hiring, Architect, ArchitectHandle, one, make_room),
+        coders=_pool(hiring, Coder, CoderHandle, workers, make_room),
+        reviewers=_pool(hiring, Reviewer, ReviewerHandle, workers, make_room),
+        analysts=_pool(hiring, SecurityAnalyst, SecurityHandle, workers, make_room),
     )
+    return pools
 
 
-def _pool(hiring: Hiring, player: type[Player], handle: type[P], size: _Size) -> Pool[P]:
+def _pool(
+    hiring: Hiring,
+    player: type[Player],
+    handle: type[P],
+    size: _Size,
+    make_room: Callable[[], None],
+) -> Pool[P]:
     async def make(number: int) -> P:
         name = f"{player.role}-{number}"
         full_name = f"{name}:{hiring.run_id}"
@@ -292,10 +305,20 @@ def _pool(hiring: Hiring, player: type[Player], handle: type[P], size: _Size) ->
             .remote(name, hiring.setup)
         )
         made = handle(actor, full_name)
-        await seated(made.ready(), name, hiring.seat)
+        asking = asyncio.create_task(_every(CROWDED_S, make_room))
+        try:
+            await seated(made.ready(), name, hiring.seat)
+        finally:
+            asking.cancel()
         return made
 
     async def end(worker: P) -> None:
         ray.kill(worker.actor, no_restart=True)
 
     return Pool(make, end, limit=size.limit, slots=size.slots, meter=hiring.meter, role=player.role)
+
+
+async def _every(seconds: float, do: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        do()

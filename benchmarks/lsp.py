@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.agent.wire import SHOWN, SHOWN_FILE
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.local.provider import LocalProvider
 from actors.sandbox.protocol import Sandbox, SandboxLimits, SandboxSpec
 from actors.tools.files import FileTools
 from actors.tools.languages import ROOM, LanguageServers, LanguageToolset, language_tools

@@ -17,13 +17,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.sandbox.bare import BareProvider
-from actors.sandbox.engines import ulimits
-from actors.sandbox.local import LocalProvider
-from actors.sandbox.process import Caps, Child, Launch, Verdict, from_status
+from actors.sandbox.commands.process import Caps, Child, Launch, Verdict, from_status
+from actors.sandbox.container.engines import ulimits
+from actors.sandbox.local.bare import BareProvider
+from actors.sandbox.local.provider import LocalProvider
 from actors.sandbox.protocol import Sandbox, SandboxProvider, SandboxSpec
 from benchmarks.sandbox_report import Measured, write
-from tests.actors.sandbox.container_image import IMAGE, containers, engine, why_not
+from tests.actors.sandbox.container.image import IMAGE, containers, engine, why_not
 from tests.contracts.sandbox_git import git
 
 COMMANDS, AT_ONCE, TOGETHER = 20, 32, 96

@@ -19,7 +19,7 @@ from actors.models.scripted import FunctionGateway
 from actors.pool import Pool
 from actors.ports import Pools
 from actors.reviewer import Reviewer
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.local.provider import LocalProvider
 from actors.security import SecurityAnalyst
 from actors.supervisor import Stage, Supervisor
 from actors.vector_store.in_memory import InMemoryStore

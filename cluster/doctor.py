@@ -20,7 +20,7 @@ from pathlib import Path
 
 from actors.models.gateway import ModelGateway, ModelRequest, Role
 from actors.models.routing import ROLES
-from actors.sandbox.obstacles import obstacles
+from actors.sandbox.local.obstacles import obstacles
 from actors.sandbox.opening import examine_level
 from actors.sandbox.protocol import Check, Level
 from cluster.app import open_store

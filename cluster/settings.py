@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from actors.models.gateway import Role
-from actors.sandbox.egress import AllowList
+from actors.sandbox.network.egress import AllowList
 from actors.sandbox.opening import WITH_IMAGES
 from actors.sandbox.protocol import Level, Suspended
 from orchestration.approval import ApprovalPolicy, Gate, Rule, tool_rule

@@ -34,7 +34,7 @@ from actors.sandbox.protocol import (
     SandboxUnavailableError,
     UnsupportedError,
 )
-from actors.sandbox.workspace_files import relative
+from actors.sandbox.workspace.files import relative
 
 Files = dict[str, bytes]
 Handler = Callable[[Sequence[str], Files], Awaitable[ExecResult]]

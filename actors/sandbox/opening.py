@@ -20,11 +20,11 @@ from actors.sandbox.protocol import (
 from orchestration.errors import UsageError
 
 PLUGS = {
-    "local": ("actors.sandbox.local", "LocalProvider"),
-    "container": ("actors.sandbox.container", "ContainerProvider"),
-    "e2b": ("actors.sandbox.e2b", "E2BProvider"),
-    "daytona": ("actors.sandbox.daytona", "DaytonaProvider"),
-    "none": ("actors.sandbox.bare", "BareProvider"),
+    "local": ("actors.sandbox.local.provider", "LocalProvider"),
+    "container": ("actors.sandbox.container.provider", "ContainerProvider"),
+    "e2b": ("actors.sandbox.cloud.e2b", "E2BProvider"),
+    "daytona": ("actors.sandbox.cloud.daytona", "DaytonaProvider"),
+    "none": ("actors.sandbox.local.bare", "BareProvider"),
     "in-memory": ("actors.sandbox.in_memory", "InMemoryProvider"),
 }
 """Loaded when opened: the vendors' packages are heavy, and most processes need only one."""

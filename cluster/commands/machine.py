@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from actors.sandbox.obstacles import apparmor_profile
+from actors.sandbox.local.obstacles import apparmor_profile
 from actors.tools.text import neutralise
 from cluster.configuration.sources import described
 from cluster.doctor import examine

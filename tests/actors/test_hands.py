@@ -12,8 +12,8 @@ import pytest
 
 from actors.hands import Hands
 from actors.models.gateway import ModelGateway
-from actors.sandbox.bare import BareProvider
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.local.bare import BareProvider
+from actors.sandbox.local.provider import LocalProvider
 from actors.sandbox.protocol import Capabilities, SandboxProvider
 from actors.tools.recall import Recaller
 from orchestration.clock import ManualClock

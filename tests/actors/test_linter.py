@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from actors.linter import added_lines, complaints, task_text
-from actors.sandbox.bare import BareProvider
+from actors.sandbox.local.bare import BareProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from orchestration.ids import CommitId
 

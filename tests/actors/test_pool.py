@@ -91,6 +91,17 @@ async def test_idle_workers_are_let_go_and_leased_ones_stay() -> None:
     assert (pool.size, sorted(yard.ended)) == (0, [1, 2, 3])
 
 
+async def test_where_room_is_short_idle_workers_go_at_once() -> None:
+    yard = Yard()
+    pool = Pool(yard.make, yard.end, limit=2, slots=2)
+    async with pool.lease(), pool.lease(), pool.lease() as third:
+        pass
+    async with pool.lease() as first:
+        pool.release_idle()
+        await some_turns_of_the_loop()
+        assert (first, third, yard.ended) == (1, 2, [2])
+
+
 async def test_a_worker_who_is_leased_again_in_time_stays() -> None:
     yard = Yard()
     pool = Pool(yard.make, yard.end, limit=1, slots=2, idle_s=0)

@@ -8,7 +8,7 @@ import pytest
 
 from actors.models.gateway import ModelReply, ToolCall
 from actors.redoing import redo
-from actors.sandbox.bare import BareProvider
+from actors.sandbox.local.bare import BareProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from actors.tools.archive import Archive, KeptResult, TurnRecord, read_turns
 from actors.tools.files import FileTools

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from actors.sandbox.container import DEFAULT_IMAGE
-from actors.sandbox.engines import understood
+from actors.sandbox.container.engines import understood
+from actors.sandbox.container.provider import DEFAULT_IMAGE
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "cluster" / "docker" / "sandbox.Dockerfile"

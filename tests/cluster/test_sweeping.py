@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from actors.journal.opening import open_journal
-from actors.sandbox.bare import BareProvider
 from actors.sandbox.keeping import labels_of
+from actors.sandbox.local.bare import BareProvider
 from actors.sandbox.protocol import SandboxSpec
 from cluster.settings import Settings
 from cluster.sweeping import sweep

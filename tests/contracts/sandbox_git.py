@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from actors.sandbox.git_transport import EXPORTED_REF
 from actors.sandbox.protocol import (
     NoSpaceError,
     Sandbox,
@@ -15,6 +14,7 @@ from actors.sandbox.protocol import (
     SandboxProvider,
     SandboxSpec,
 )
+from actors.sandbox.workspace.git_transport import EXPORTED_REF
 
 _NEUTRAL = {
     "GIT_CONFIG_NOSYSTEM": "1",

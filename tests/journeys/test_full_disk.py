@@ -7,7 +7,7 @@ import pytest
 
 from actors.models.gateway import ModelReply, ModelRequest
 from orchestration.workflow.journal import RecordKind, RunStatus
-from tests.actors.sandbox.small_disk import SmallDisk
+from tests.actors.sandbox.workspace.small_disk import SmallDisk
 from tests.journeys.bench import RUN, delivered, minds, plan, steady, task
 
 pytestmark = [

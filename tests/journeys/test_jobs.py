@@ -25,7 +25,7 @@ TEXT = REQUEST.read_text(encoding="utf-8")
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """A cluster that works on one submitted request at a time."""
-    one = {"MANTA_PARALLEL_RUNS": "1", "MANTA_START_TIMEOUT_S": "180"}
+    one = {"MANTA_PARALLEL_RUNS": "1", "MANTA_CPUS": "1", "MANTA_START_TIMEOUT_S": "180"}
     opened = Door(tmp_path_factory.mktemp("door"), **one)
     yield opened
     opened.close()

@@ -13,8 +13,8 @@ import pytest
 from actors.hands import Hands
 from actors.models.gateway import ModelReply, ModelRequest
 from actors.models.scripted import FunctionGateway
-from actors.sandbox.local import LocalProvider
-from actors.sandbox.relay import Streams
+from actors.sandbox.local.provider import LocalProvider
+from actors.sandbox.network.relay import Streams
 from cluster.demo.sample import git
 from orchestration.messages import Preparation
 from tests.journeys.bench import APPROVED, TOOLCHAINS, Bench, delivered, finish, plan, says, task

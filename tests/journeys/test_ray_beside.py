@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.sandbox.bare import BareProvider
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.local.bare import BareProvider
+from actors.sandbox.local.provider import LocalProvider
 from actors.sandbox.protocol import SandboxProvider, SandboxSpec
 from tests.journeys.door import Door, family, title
 

@@ -38,3 +38,13 @@ async def test_a_week_of_two_hundred_runs(door: Door, tmp_path: Path) -> None:
     nothing_is_lost_and_nothing_is_left(week)
     assert sum(week.ends.values()) == RUNS
     assert week.kills["cluster"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+async def test_a_morning_of_five_runs(door: Door, tmp_path: Path) -> None:
+    life = Life(door, tmp_path / "wordkit", SEED)
+    week = await life.play(5, restarts=0)
+    nothing_is_lost_and_nothing_is_left(week)
+    assert set(week.fates) == {"left alone", "waits", "supervisor"}
+    assert week.ends == {"done": 5}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.sandbox.bare import BareProvider
 from actors.sandbox.in_memory import InMemoryProvider
 from actors.sandbox.keeping import labels_of, orphans, rest, sweep_orphans
+from actors.sandbox.local.bare import BareProvider
 from actors.sandbox.protocol import (
     SandboxProvider,
     SandboxSpec,

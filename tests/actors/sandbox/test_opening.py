@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from actors.sandbox import opening
-from actors.sandbox.frame import diagnosed, find_tools
 from actors.sandbox.in_memory import InMemoryProvider
+from actors.sandbox.local.frame import diagnosed, find_tools
 from actors.sandbox.opening import open_provider
 from actors.sandbox.protocol import Check, SandboxUnavailableError, UnsupportedError
 from orchestration.errors import UsageError

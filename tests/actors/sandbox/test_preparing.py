@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from actors.sandbox.bare import BareProvider
-from actors.sandbox.egress import RefusedError
 from actors.sandbox.in_memory import InMemoryProvider
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.local.bare import BareProvider
+from actors.sandbox.local.provider import LocalProvider
+from actors.sandbox.network.egress import RefusedError
+from actors.sandbox.network.relay import Streams
 from actors.sandbox.preparing import Prepared, prepare
 from actors.sandbox.protocol import SandboxProvider, SandboxSpec, UnsupportedError
-from actors.sandbox.relay import Streams
-from actors.sandbox.snapshots import SPARES
+from actors.sandbox.workspace.snapshots import SPARES
 from orchestration.errors import UsageError
 from orchestration.messages import Preparation
 from tests.contracts.sandbox_git import Origin

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.sandbox.bare import BareProvider
+from actors.sandbox.local.bare import BareProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from actors.mcp.config import ServerConfig
 from actors.mcp.protocol import Offer, RemoteAnswer, RemoteTool
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.local.provider import LocalProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from actors.tools.equipment import Equipment
 from actors.tools.languages import LanguageServers

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.sandbox.bare import BareProvider
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.local.bare import BareProvider
+from actors.sandbox.local.provider import LocalProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from actors.tools.files import FileTools
 from actors.tools.languages import (

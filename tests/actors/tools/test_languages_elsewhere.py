@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.sandbox.container import ContainerProvider
-from actors.sandbox.daytona import DaytonaProvider
-from actors.sandbox.e2b import E2BProvider
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.cloud.daytona import DaytonaProvider
+from actors.sandbox.cloud.e2b import E2BProvider
+from actors.sandbox.container.provider import ContainerProvider
+from actors.sandbox.local.provider import LocalProvider
 from actors.sandbox.protocol import Sandbox, SandboxProvider, SandboxSpec
 from actors.tools.equipment import Equipment
 from actors.tools.files import FileTools
@@ -27,7 +27,7 @@ from tests.actors.sandbox.cloud.daytona_cloud import KEY as DAYTONA_KEY
 from tests.actors.sandbox.cloud.daytona_cloud import DaytonaCloud
 from tests.actors.sandbox.cloud.e2b_cloud import KEY as E2B_KEY
 from tests.actors.sandbox.cloud.e2b_cloud import E2BCloud
-from tests.actors.sandbox.container_image import IMAGE, engine, why_not
+from tests.actors.sandbox.container.image import IMAGE, engine, why_not
 
 pytestmark = pytest.mark.slow
 SHOP = b"class Cart:\n    def total(self) -> int:\n        return 1\n"

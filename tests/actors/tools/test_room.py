@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.local.provider import LocalProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from actors.tools.room import ROOM, SHOWN, carried, room_in
 

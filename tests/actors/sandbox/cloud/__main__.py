@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from actors.sandbox.local import LocalProvider
+from actors.sandbox.local.provider import LocalProvider
 from tests.actors.sandbox.cloud.daytona_cloud import KEY as DAYTONA_KEY
 from tests.actors.sandbox.cloud.daytona_cloud import DaytonaCloud
 from tests.actors.sandbox.cloud.e2b_cloud import KEY as E2B_KEY

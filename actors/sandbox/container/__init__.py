@@ -1,0 +1,1 @@
+"""The level `container`: one container of podman or docker per sandbox."""

@@ -1,0 +1,1 @@
+"""What runs inside a sandbox: programs that import nothing of the house but each other."""

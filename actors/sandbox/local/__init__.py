@@ -1,0 +1,1 @@
+"""Sandboxes in a directory of this machine: the levels `local` (bubblewrap) and `none`."""
