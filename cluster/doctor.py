@@ -241,7 +241,14 @@ async def models(settings: Settings, *, is_online: bool = False) -> list[Check]:
         fix = "name one: --model PROVIDER/NAME or MANTA_MODEL (manta demo needs none)"
         return [Check("model", False, "no model is named", fix)]
     room = await asyncio.to_thread(importlib.import_module, "actors.models.litellm")
-    gateway: ModelGateway = room.LitellmGateway(routes)
+    gateway = room.LitellmGateway(routes)
+    try:
+        return await _of_roles(gateway, is_online=is_online)
+    finally:
+        await gateway.close()
+
+
+async def _of_roles(gateway: ModelGateway, *, is_online: bool) -> list[Check]:
     checks: list[Check] = []
     answers: dict[str, str] = {}
     for role in ROLES:

@@ -32,6 +32,8 @@ class Embedder(Protocol):
 
     async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]: ...
 
+    async def close(self) -> None: ...
+
 
 class Memory:
     """Owns the store: opens it when first needed, and again after a failure.
@@ -66,6 +68,8 @@ class Memory:
 
     async def close(self) -> None:
         await self._store.close()
+        if self._embedder:
+            await self._embedder.close()
 
     # --- recall --------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from actors.models.failures import Failure, Trouble, read_failure, to_error
 from actors.models.retrying import RetryPolicy, persist
 from actors.models.routing import Route
 from orchestration.clock import Clock, SystemClock
+from orchestration.errors import MantaError
 
 BATCH = 64
 """Texts in one call."""
@@ -26,7 +27,11 @@ async def open_embedder(route: str) -> tuple["LitellmEmbedder", int]:
     given = Route.model_validate_json(route)
     quick = given.model_copy(update={"timeout_s": min(given.timeout_s, _CALL_S)})
     embedder = LitellmEmbedder(quick, policy=BRIEF)
-    (vector,) = await embedder.embed(["how long is a vector?"])
+    try:
+        (vector,) = await embedder.embed(["how long is a vector?"])
+    except MantaError:
+        await embedder.close()
+        raise
     return embedder, len(vector)
 
 

@@ -54,8 +54,11 @@ class LetterEmbedder:
     """A vector of how often a, e and z occur."""
 
     def __init__(self) -> None:
-        self.failing = False
+        self.failing = self.closed = False
         self.texts: list[str] = []
+
+    async def close(self) -> None:
+        self.closed = True
 
     async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         if self.failing:
@@ -248,6 +251,8 @@ async def test_with_an_embedder_meaning_counts_besides_words(clock: ManualClock)
     memory = Memory(CountingStore(dimension=3), clock=clock, embedder=embedder)
     await memory.index("shop", "c1", files(zoo="zzz = zz\n", tree="eee = ee\n"))
     assert (await sources(memory, "zzzz"))[0] == "zoo.py:1-1"
+    await memory.close()
+    assert embedder.closed
 
 
 async def test_an_embedder_that_fails_or_hangs_leaves_words(clock: ManualClock) -> None:
