@@ -25,7 +25,7 @@ $(STAMP)-test: $(STAMP)
 	@touch $@
 
 test: $(STAMP)-test  ## Every test, two files at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not faults and not attacks and not soak and not pages"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not faults and not attacks and not soak and not pages"
 
 check: $(STAMP)  ## The quick one: format, lint, types, floors, unit tests, two at a time
 	@$(MAKE) -s -j2 --output-sync=target types unit lint floors

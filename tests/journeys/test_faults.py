@@ -96,6 +96,7 @@ def test_killed_while_proving_reviewing_mutating_or_merging(
     check(door, wordkit, run_id, undisturbed)
 
 
+@pytest.mark.faults
 def test_the_driver_killed_in_mid_run(door: Door, wordkit: Path, undisturbed: str) -> None:
     running = run_until(door, wordkit, "kill-driver", kind="turn", step="write_code")
     running.close()
@@ -104,6 +105,7 @@ def test_the_driver_killed_in_mid_run(door: Door, wordkit: Path, undisturbed: st
     check(door, wordkit, "kill-driver", undisturbed)
 
 
+@pytest.mark.faults
 def test_of_two_resumers_one_works_and_the_other_hears_who_owns_the_run(
     door: Door, wordkit: Path, undisturbed: str
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_stopped_job_cancels_its_run(door: Door, wordkit: Path) -> None:
     assert door.sandboxes() == []
 
 
+@pytest.mark.faults
 def test_the_same_run_id_twice_attaches(door: Door, wordkit: Path) -> None:
     running = run_until(door, wordkit, "same-id", kind="turn", step="write_test")
     second = door.manta(*recorded(wordkit, "--run-id", "same-id", "--json"))

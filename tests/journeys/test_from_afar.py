@@ -99,6 +99,7 @@ def test_a_request_is_submitted_watched_approved_and_fetched_from_another_machin
     assert RUN in away.manta("runs").out, "the hall outlives its cluster"
 
 
+@pytest.mark.pages
 def test_what_is_told_of_the_python_api_is_so(
     hall: dict[str, str], door: Door, tmp_path: Path
 ) -> None:
