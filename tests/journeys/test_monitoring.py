@@ -103,6 +103,7 @@ def watched(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Watched:
         actors = shown_by_ray(door)
         for coder in door.processes("ray::Coder"):  # one of them is at work
             kill(coder)
+        driven = eventually(lambda: "ray_manta_runs_driven{" in scraped(door) and scraped(door))
         said = run.rest()
         assert said.code == 0, said.err
 
@@ -111,9 +112,9 @@ def watched(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Watched:
             return found if found.of("runs_total", status="done") else None
 
         figures = eventually(done)
-        return Watched(
-            said.of("watching")["run_id"], figures, scraped(door), actors, receiver.spans
-        )
+        # Ray forgets what stood at a process once that is gone.
+        seen = f"{driven or ''}\n{scraped(door)}"
+        return Watched(said.of("watching")["run_id"], figures, seen, actors, receiver.spans)
 
 
 def test_a_run_with_a_death_in_it_fills_every_panel(watched: Watched) -> None:

