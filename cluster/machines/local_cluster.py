@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cluster.machines.keeper import Order
 from cluster.machines.papers import LOOPBACK_ONLY, ClusterAddress, Papers, authentication, locked
-from cluster.machines.places import PATIENCE_S, PLACE, places
+from cluster.machines.places import PATIENCE_S, PLACE, STOPPING_S, places
 from cluster.machines.processes import end, environment_of, family, folder_of, is_alive
 from cluster.settings import Settings
 from orchestration.errors import InfrastructureError
@@ -200,6 +200,7 @@ def node_environment(environ: Mapping[str, str], papers: Papers) -> dict[str, st
         "MANTA_STATE_DIR": str(papers.state_dir),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_JOB_START_TIMEOUT_SECONDS": str(PATIENCE_S),
+        "RAY_JOB_STOP_WAIT_TIME_S": str(STOPPING_S),
     }
     return kept | own | authentication(str(papers.token)) | LOOPBACK_ONLY
 

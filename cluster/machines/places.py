@@ -16,6 +16,8 @@ LEADERS_CPUS = 0.15
 """A supervisor and an architect."""
 TASK_CPUS = 0.3
 """A coder, a reviewer and a security analyst."""
+STOPPING_S = 60
+"""How long a stopped job may take to have its run cancelled; Ray would kill it after 3 s."""
 PATIENCE_S = 30 * 24 * 3600
 """How long Ray lets a job wait on a cluster of ours; its own default is 15 minutes."""
 
