@@ -265,11 +265,10 @@ def test_everything_can_be_read_and_decided_without_scripts(
 
 def test_keys_alone_are_enough(people: People, hall: Served, staged: Stage) -> None:
     page = people.one().sign_in()
-    expect(page.locator(".runs")).to_be_visible()
-    page.wait_for_load_state("load")
+    _shows(page, page.locator(".runs"))
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    expect(page.locator(".question")).to_be_visible()
+    _shows(page, page.locator(".question"))
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("all runs")
     page.keyboard.press("Escape")
@@ -279,16 +278,22 @@ def test_keys_alone_are_enough(people: People, hall: Served, staged: Stage) -> N
     page.keyboard.type("Smaller steps.")
     _tab_to(page, page.get_by_role("button", name="Request changes"))
     page.keyboard.press("Enter")
-    expect(page.locator("#decisions ~ .decisions")).to_contain_text("Smaller steps.")
+    _shows(page, page.locator("#decisions ~ .decisions").get_by_text("Smaller steps."))
     hall.do(_until(staged, "plan"))
     page.keyboard.press("e")
-    expect(page.get_by_role("heading", name="Evidence")).to_be_visible()
+    _shows(page, page.get_by_role("heading", name="Evidence"))
     page.keyboard.press("u")
-    expect(page.locator(".runs")).to_be_visible()
+    _shows(page, page.locator(".runs"))
     page.keyboard.press("/")
     page.keyboard.type("nothing of the kind")
     page.keyboard.press("Enter")
     expect(page.get_by_text("No such runs.")).to_be_visible()
+
+
+def _shows(page: Page, wanted: Locator) -> None:
+    """The page with this on it, once it listens to keys."""
+    expect(wanted).to_be_visible()
+    page.wait_for_load_state("load")
 
 
 def _tab_to(page: Page, target: Locator) -> None:
