@@ -1,12 +1,12 @@
 """The law of the house: floors, sizes, names, doors, and what may lie at the top."""
 
 import ast
+import functools
 import importlib
 import pickle  # noqa: TID251 - to see that errors survive it
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,11 +31,19 @@ def modules() -> list[Path]:
     return [p for p in found if NOT_OURS not in p.as_posix()]
 
 
-def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def functions() -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    return [
+        (f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node)
+        for path in modules()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -103,8 +111,7 @@ def test_every_room_says_what_belongs_in_it() -> None:
     silent = [
         str(p.relative_to(ROOT))
         for p in modules()
-        if p.read_text(encoding="utf-8").strip()
-        and not ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))
+        if parsed(p).body and not ast.get_docstring(parsed(p))
     ]
     assert silent == []
 
@@ -156,6 +163,7 @@ def test_every_error_survives_pickling_with_all_it_knows() -> None:
         assert str(again) == "what — fix", kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("room", "forbidden"),
     [
@@ -174,6 +182,7 @@ def test_a_process_holds_only_what_it_uses(room: str, forbidden: list[str]) -> N
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_imports_only_go_down() -> None:
     done = subprocess.run(
         [str(Path(sys.executable).parent / "lint-imports"), "--no-logo"],

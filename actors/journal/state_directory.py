@@ -3,6 +3,7 @@
 import fcntl
 import os
 from pathlib import Path
+from time import monotonic, sleep
 from typing import IO
 
 from orchestration.errors import StoreError
@@ -12,6 +13,7 @@ _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "afs", "lustre", "gpfs", "ocfs2"}
 )
 _LOCAL_FUSE = frozenset({"fuse.fuse-overlayfs", "fuse.lxcfs"})
+_MOMENT_S = 0.4
 
 
 def prepare(directory: Path) -> IO[str]:
@@ -55,9 +57,7 @@ def _kind_of(device: int, mounts: str) -> str:
 
 def _lock(path: Path) -> IO[str]:
     file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _taken(file):
         file.seek(0)
         holder = file.read().strip() or "unknown"
         file.close()
@@ -65,8 +65,22 @@ def _lock(path: Path) -> IO[str]:
             f"{path.parent} is in use by process {holder}",
             f"let it finish, or end it (`manta down`, or `kill {holder}`); {path} is its lock",
             holder,
-        ) from None
+        )
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
+
+
+def _taken(file: IO[str]) -> bool:
+    """A hall has the store for moments only: wait for one to pass."""
+    last = monotonic() + _MOMENT_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if monotonic() > last:
+                return False
+            sleep(_MOMENT_S / 20)
+        else:
+            return True

@@ -38,7 +38,7 @@ async def web(
     """
     settings = settings_from(options)
     access = Access(await asyncio.to_thread(_token, settings), *_reach(host, url))
-    listener = await asyncio.to_thread(_listen, host, port)
+    listener = await asyncio.to_thread(listen, host, port)
     if not is_loopback(host):
         say(f"warning: {host} can be reached from other machines, and this is plain HTTP:")
         say("  put a proxy with TLS before it, and name its address by --url")
@@ -67,10 +67,20 @@ def _token(settings: Settings) -> str:
     return token_for(settings) or token_of(settings.state_dir)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """The hall's door; what it sends leaves at once.
+
+    asyncio sees to that by itself only where a socket knows its protocol, and one that was accepted
+    knows no more than the one that listened: an answer then waits 40 ms for an acknowledgement.
+
+    Raises:
+        InfrastructureError: the port is taken, or not ours.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise InfrastructureError(
             f"cannot listen on {host} port {port}: {error.strerror or error}",

@@ -10,6 +10,8 @@ from actors.sandbox.local.bare import BareProvider
 from actors.sandbox.protocol import Sandbox, SandboxSpec
 from orchestration.ids import CommitId
 
+pytestmark = pytest.mark.slow
+
 RUFF = """#!/bin/sh
 # Complains about every line with a tab, as `ruff check` would.
 for file in "$@"; do

@@ -113,6 +113,7 @@ async def test_a_missing_key_is_named(tmp_path: Path) -> None:
     assert not any(check.ok for check in checks)
 
 
+@pytest.mark.slow
 async def test_a_level_that_does_not_exist_here_is_bad_news(tmp_path: Path) -> None:
     (check,) = await sandbox(settings(tmp_path, sandbox="daytona", toolchains=()))
 

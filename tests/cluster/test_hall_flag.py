@@ -22,6 +22,7 @@ from orchestration.workflow.retry import Retry
 from tests.cluster.desk.conftest import served
 from tests.cluster.web.stage import EVIL, RUN, TOKEN, HostileCrew, hostile_request
 
+pytestmark = pytest.mark.slow
 Manta = Callable[..., Result]
 
 

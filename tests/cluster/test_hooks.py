@@ -13,6 +13,8 @@ from cluster.hooks import Bell, ring
 from orchestration.ids import RunId
 from tests.cluster.web.stage import RUN, Stage
 
+pytestmark = pytest.mark.slow
+
 NOTE = (
     "import json, os, sys, pathlib; told = json.load(sys.stdin); "
     "pathlib.Path(sys.argv[1]).open('a').write(json.dumps([os.environ['MANTA_HOOK'], "

@@ -93,6 +93,7 @@ def test_what_is_no_id_of_a_run_is_told_at_once(manta: Manta) -> None:
         manta.run("No Way")
 
 
+@pytest.mark.slow
 def test_whoever_imports_the_package_does_not_load_the_api_nor_the_api_ray() -> None:
     code = (
         "import sys, cluster; assert 'cluster.manta' not in sys.modules; "

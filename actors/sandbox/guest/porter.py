@@ -47,6 +47,7 @@ def dial(port: int) -> None:
     """A connection to a port of this sandbox; one byte says that it stands."""
     with socket.create_connection(("127.0.0.1", port), 10) as there:
         there.setblocking(True)
+        there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         os.write(1, b"+")
         upward = threading.Thread(
             target=_copy, args=(0, there.fileno(), _half_close(there)), daemon=True
@@ -71,6 +72,7 @@ def _answer(here: socket.socket, path: str) -> None:
 
 def _relay(port: int, path: str) -> None:
     listener = socket.create_server(("127.0.0.1", port), backlog=64)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     while True:
         here, _ = listener.accept()
         threading.Thread(target=_answer, args=(here, path), daemon=True).start()

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ def test_half_characters_do_no_harm():
     assert count({"role": "user", "content": "\ud800"}) > 8
 
 
+@pytest.mark.slow
 def test_counting_needs_neither_network_nor_litellm():
     program = (
         "import sys, socket; socket.socket = None\n"

@@ -9,6 +9,8 @@ import pytest
 from actors.git.command import Git
 from orchestration.errors import GitError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def fake_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -8,6 +8,8 @@ from actors.git.issues import is_link, issue_at
 from orchestration.errors import GitError, UsageError
 from tests.actors.git.hub import Hub, install
 
+pytestmark = pytest.mark.slow
+
 LINK = "https://github.com/owner/project/issues/12"
 
 

@@ -9,6 +9,8 @@ from actors.git.source import opened
 from orchestration.errors import GitError
 from tests.actors.git.checkout import Checkout, everything_in
 
+pytestmark = pytest.mark.slow
+
 TEXT = b'{"evidence": 1}'
 
 

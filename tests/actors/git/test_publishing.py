@@ -10,6 +10,8 @@ from orchestration.errors import GitError, UsageError
 from tests.actors.git.checkout import Checkout
 from tests.actors.git.hub import Hub, install
 
+pytestmark = pytest.mark.slow
+
 BRANCH = "manta/run-1"
 ASKED = PullRequest(BRANCH, "main", "feat: add red", "## What\n\n- Add `red`\n")
 

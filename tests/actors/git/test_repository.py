@@ -12,6 +12,8 @@ from orchestration.errors import GitError, NotFoundError
 from orchestration.ids import CommitId
 from tests.actors.git.checkout import Checkout
 
+pytestmark = pytest.mark.slow
+
 
 async def import_all(bare: BareRepository, checkout: Checkout) -> None:
     await bare.import_bundle(checkout.bundle("--all"))

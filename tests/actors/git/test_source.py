@@ -8,6 +8,8 @@ from actors.git.source import deliver, open_source
 from orchestration.errors import ConflictError, GitError, UsageError
 from tests.actors.git.checkout import Checkout, everything_in
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_checkout_becomes_a_source(checkout: Checkout, bare: BareRepository):
     source = await open_source(str(checkout.path))

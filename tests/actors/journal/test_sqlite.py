@@ -106,6 +106,22 @@ async def test_a_second_opener_is_told_who_holds_the_store(
     assert await journal.runs() == []
 
 
+async def test_an_opener_waits_for_whoever_has_the_store_for_a_moment(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = state_directory.prepare(directory)
+
+    def sleep(seconds: float) -> None:
+        assert 0 < seconds < 1
+        held.close()
+
+    monkeypatch.setattr(state_directory, "sleep", sleep)
+    journal = SqliteJournal(directory)
+    await journal.open()
+    assert await journal.runs() == []
+    await journal.close()
+
+
 async def test_a_refused_opener_leaves_the_lock_free(directory: Path) -> None:
     await _closed_store(directory)
     _edit(directory, "INSERT INTO versions VALUES (99, 0)")

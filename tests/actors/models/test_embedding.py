@@ -11,7 +11,7 @@ from tests.actors.models import endpoint as http
 from tests.actors.models.desk import MARKS, Waits
 from tests.actors.models.endpoint import Endpoint
 
-pytestmark = MARKS
+pytestmark = [pytest.mark.slow, *MARKS]
 
 
 @pytest.fixture

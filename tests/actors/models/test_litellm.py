@@ -18,7 +18,7 @@ from tests.actors.models.desk import MARKS, Desk
 from tests.actors.models.endpoint import SECRET, Endpoint
 from tests.contracts.gateway import USE_TOOLS, GatewayContract, Make, Subject, a_request
 
-pytestmark = MARKS
+pytestmark = [pytest.mark.slow, *MARKS]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.actors.models.desk import MARKS, Desk
 from tests.actors.models.endpoint import SECRET, Endpoint
 from tests.contracts.gateway import a_request
 
-pytestmark = MARKS
+pytestmark = [pytest.mark.slow, *MARKS]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.actors.models.desk import MARKS, Desk
 from tests.actors.models.endpoint import Endpoint
 from tests.contracts.gateway import a_request
 
-pytestmark = MARKS
+pytestmark = [pytest.mark.slow, *MARKS]
 
 READ = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
 RUN = {"type": "function", "function": {"name": "run", "parameters": {"type": "object"}}}

@@ -14,6 +14,8 @@ from actors.models.litellm_api import DEFAULT_CONTEXT_TOKENS
 from actors.models.routing import Route, parse_routes
 from orchestration.errors import ModelError
 
+pytestmark = pytest.mark.slow
+
 
 def gateway_to(**fields: Any) -> LitellmGateway:
     return LitellmGateway(parse_routes({"default": fields}))

@@ -4,6 +4,8 @@ from actors.sandbox.protocol import Sandbox
 from actors.tools.git import GitTools
 from actors.tools.toolset import FunctionToolset
 
+pytestmark = pytest.mark.slow
+
 _BEGIN = """
 git init -q . && git config user.name T && git config user.email t@t
 echo one > a.txt && git add a.txt && git commit -qm 'Begin'

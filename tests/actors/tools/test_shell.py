@@ -4,6 +4,8 @@ from actors.sandbox.protocol import Sandbox
 from actors.tools.shell import ShellTools
 from actors.tools.toolset import FunctionToolset
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def tools(sandbox: Sandbox) -> FunctionToolset:

@@ -13,6 +13,8 @@ from cluster.cli import COMMANDS, door_named
 from cluster.commands.completing import HOW
 from cluster.terminal.completing import TAKE_RUNS, state_dir
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"ray", "pydantic", "sqlalchemy", "litellm", "rich"}
 SHOW_HEAVY = f"""
 import sys

@@ -130,6 +130,7 @@ def test_of_several_errors_the_one_of_ours_is_told() -> None:
     assert in_words(group) is ours
 
 
+@pytest.mark.slow
 def test_who_reads_no_further_ends_a_command_quietly() -> None:
     done = subprocess.run(
         f"{sys.executable} -P -m cluster.cli doctor --settings | head -1",

@@ -10,6 +10,7 @@ import pytest
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
+from cluster.commands.web import listen
 from cluster.desk.afar import AfarDesk
 from cluster.desk.calling import Caller, LostError
 from cluster.desk.listening import Rest, told
@@ -31,6 +32,8 @@ from orchestration.events import Event, EventKind
 from tests.cluster.desk.conftest import served
 from tests.cluster.web.stage import RUN, TOKEN, Stage
 from tests.contracts.desk import TEXT, DeskContract, told_by
+
+pytestmark = pytest.mark.slow
 
 
 @asynccontextmanager
@@ -70,6 +73,14 @@ async def test_a_page_that_is_not_this_hall_is_one_sentence_and_a_fix(
             with pytest.raises(MantaError, match=told) as refused:
                 await ask
             assert refused.value.fix
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_what_a_hall_says_leaves_at_once(host: str) -> None:
+    with listen(host, 0) as door, socket.create_connection(door.getsockname()[:2]):
+        accepted, _ = door.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_nobody_there_is_one_sentence_and_a_fix() -> None:

@@ -13,6 +13,8 @@ from cluster.settings import Settings
 from orchestration.errors import GitError, UsageError
 from tests.actors.git.checkout import Checkout
 
+pytestmark = pytest.mark.slow
+
 SERVER = Path(__file__).with_name("github_server.py")
 ASKED = PullRequest("manta/run-1", "main", "feat: add red", "## What\n\n- Add `red`\n")
 

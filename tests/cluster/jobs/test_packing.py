@@ -12,6 +12,8 @@ from cluster.intake import Order
 from cluster.jobs.packing import other_sender, pack
 from orchestration.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def receiving() -> Generator[Receiver]:
     receiver = Receiver()
-    thread = threading.Thread(target=receiver.serve_forever, daemon=True)
+    thread = threading.Thread(target=receiver.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield receiver

@@ -15,6 +15,8 @@ from cluster.terminal.person import Person
 from tests.cluster.terminal.screen import Pty, ran_on_a_terminal
 from tests.cluster.web.stage import RUN, Stage
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = [sys.executable, "-W", "ignore", "-m", "tests.cluster.terminal.approving"]
 PROMPT = "[l]ater? "
 

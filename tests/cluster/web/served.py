@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cluster.commands.web import listen
 from cluster.web.application import application
 from cluster.web.hall import Hall
 
@@ -41,7 +42,7 @@ class Served:
 
     def open(self, hall: Hall) -> None:
         """Listen, on the same port as before if there was one."""
-        listener = socket.create_server(("127.0.0.1", self._port))
+        listener = listen("127.0.0.1", self._port)
         self._port = listener.getsockname()[1]
         self.token = hall.access.token
         config = uvicorn.Config(
