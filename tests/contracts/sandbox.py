@@ -20,6 +20,7 @@ from actors.sandbox.protocol import (
     SandboxRef,
     SandboxSpec,
 )
+from orchestration.clock import Clock, ManualClock
 from orchestration.errors import NotFoundError, UsageError
 
 
@@ -344,3 +345,31 @@ class SmallCommandContract:
             "echo hi", timeout_s=10, on_output=lambda name, data: heard.append((name, data))
         )
         assert heard == [("stdout", b"hi\n")]
+
+
+class TimeContract:
+    """The fixture `timed` makes a provider that goes by a clock."""
+
+    async def test_a_sandbox_ends_by_itself_after_its_time(
+        self, timed: Callable[[Clock], SandboxProvider]
+    ) -> None:
+        clock = ManualClock()
+        provider = timed(clock)
+        short = await provider.create(SandboxSpec(labels={"run": "r"}, ttl_s=60))
+        renewed = await provider.create(SandboxSpec(labels={"run": "r"}, ttl_s=60))
+        forever = await provider.create(SandboxSpec(labels={"run": "r"}))
+        await clock.advance(50)
+        await renewed.set_ttl(60)
+        await clock.advance(50)
+        assert {ref.id for ref in await provider.find({})} == {renewed.ref.id, forever.ref.id}
+        await renewed.set_ttl(None)
+        await clock.advance(10_000)
+        assert (await provider.connect(renewed.ref)).ref == renewed.ref
+        with pytest.raises(SandboxLostError):
+            await provider.connect(short.ref)
+        brief = await provider.create(SandboxSpec(labels={"run": "r"}, ttl_s=1))
+        await clock.advance(2)
+        swept = await provider.sweep({}, keep=[brief.ref.id, renewed.ref.id, forever.ref.id])
+        assert [ref.id for ref in swept] == [brief.ref.id]
+        await provider.sweep({})
+        await provider.close()

@@ -32,10 +32,9 @@ from actors.sandbox.protocol import (
     SandboxUnavailableError,
     UnsupportedError,
 )
+from actors.sandbox.workspace.carrying import Carrying
 from actors.sandbox.workspace.files import relative
-from actors.sandbox.workspace.git_transport import export_commit, import_commit
 from actors.sandbox.workspace.store import lost
-from actors.sandbox.workspace.tar_transport import pack, unpack
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import UsageError
 
@@ -52,7 +51,7 @@ _MOMENT_S, _READY_S = 60.0, 180.0
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-class RemoteSandbox:
+class RemoteSandbox(Carrying):
     """One sandbox; see the protocol for every verb."""
 
     def __init__(self, machine: Machine, ref: SandboxRef, provider: "RemoteProvider") -> None:
@@ -151,20 +150,6 @@ class RemoteSandbox:
     async def remove(self, path: str) -> None:
         guest = await self._alive()
         await guest.ask("remove", path=relative(path))
-
-    async def git_import(self, bundles: Sequence[bytes], commit: str) -> None:
-        await import_commit(self, bundles, commit)
-
-    async def git_export(
-        self, base: str, *, message: str, max_bytes: int = 200_000_000
-    ) -> tuple[str, bytes]:
-        return await export_commit(self, base, message, max_bytes)
-
-    async def put_tar(self, archive: bytes, path: str = ".") -> None:
-        await unpack(self, archive, path)
-
-    async def get_tar(self, path: str = ".", *, max_bytes: int = 200_000_000) -> bytes:
-        return await pack(self, path, max_bytes)
 
     async def set_ttl(self, seconds: float | None) -> None:
         if self._gone:

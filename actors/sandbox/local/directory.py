@@ -28,12 +28,11 @@ from actors.sandbox.protocol import (
     SandboxUnavailableError,
     UnsupportedError,
 )
+from actors.sandbox.workspace.carrying import Carrying
 from actors.sandbox.workspace.disk import DiskWatch, host_full, kept
 from actors.sandbox.workspace.files import WorkspaceFiles
-from actors.sandbox.workspace.git_transport import export_commit, import_commit
 from actors.sandbox.workspace.snapshots import Snapshots
 from actors.sandbox.workspace.store import DirectoryStore, Record, lost
-from actors.sandbox.workspace.tar_transport import pack, unpack
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import UsageError
 
@@ -42,7 +41,7 @@ _QUICK_READ = 262_144
 _STOCK_LATER_S = 0.5
 
 
-class DirectorySandbox:
+class DirectorySandbox(Carrying):
     """One sandbox; see the protocol for every verb."""
 
     def __init__(
@@ -198,20 +197,6 @@ class DirectorySandbox:
     async def remove(self, path: str) -> None:
         self._alive()
         await asyncio.to_thread(self._files.remove, path)
-
-    async def git_import(self, bundles: Sequence[bytes], commit: str) -> None:
-        await import_commit(self, bundles, commit)
-
-    async def git_export(
-        self, base: str, *, message: str, max_bytes: int = 200_000_000
-    ) -> tuple[str, bytes]:
-        return await export_commit(self, base, message, max_bytes)
-
-    async def put_tar(self, archive: bytes, path: str = ".") -> None:
-        await unpack(self, archive, path)
-
-    async def get_tar(self, path: str = ".", *, max_bytes: int = 200_000_000) -> bytes:
-        return await pack(self, path, max_bytes)
 
     async def set_ttl(self, seconds: float | None) -> None:
         self._present()

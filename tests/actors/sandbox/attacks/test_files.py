@@ -3,28 +3,13 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
-from actors.sandbox.local.provider import LocalProvider
-from actors.sandbox.protocol import PathRefusedError, Sandbox, SandboxError, SandboxSpec
+from actors.sandbox.protocol import PathRefusedError, Sandbox, SandboxError, SandboxProvider
 
 _SECRET = b"the host's secret"
-
-
-@pytest.fixture
-async def provider(tmp_path: Path) -> AsyncGenerator[LocalProvider]:
-    provider = LocalProvider(tmp_path / "sandboxes")
-    yield provider
-    await provider.sweep({})
-    await provider.close()
-
-
-@pytest.fixture
-async def sandbox(provider: LocalProvider) -> Sandbox:
-    return await provider.create(SandboxSpec())
 
 
 @pytest.fixture
@@ -179,7 +164,7 @@ async def test_a_directory_swapped_in_a_race_never_gives_a_byte_from_outside(
 
 @pytest.mark.slow
 async def test_trees_of_any_depth_and_mode_are_removed(
-    provider: LocalProvider, sandbox: Sandbox, workspace: Path
+    provider: SandboxProvider, sandbox: Sandbox, workspace: Path
 ) -> None:
     deep = (
         "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\n"

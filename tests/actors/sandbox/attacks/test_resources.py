@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from actors.sandbox.local import cgroups
 from actors.sandbox.local.provider import LocalProvider
-from actors.sandbox.protocol import Sandbox, SandboxLimits, SandboxSpec
+from actors.sandbox.protocol import Sandbox, SandboxLimits, SandboxProvider, SandboxSpec
 from tests.contracts.sandbox_commands import a_number, seen, survivors
 
 pytestmark = pytest.mark.slow
@@ -22,15 +21,7 @@ _LIMITS = SandboxLimits(memory=96 * _MIB, processes=64, cpus=0.5, tmp=16 * _MIB,
 
 
 @pytest.fixture
-async def provider(tmp_path: Path) -> AsyncGenerator[LocalProvider]:
-    provider = LocalProvider(tmp_path / "sandboxes")
-    yield provider
-    await provider.sweep({})
-    await provider.close()
-
-
-@pytest.fixture
-async def sandbox(provider: LocalProvider) -> Sandbox:
+async def sandbox(provider: SandboxProvider) -> Sandbox:
     return await provider.create(SandboxSpec(limits=_LIMITS))
 
 
@@ -50,7 +41,7 @@ async def test_a_fork_bomb_is_held_and_gone_after_its_time(sandbox: Sandbox) -> 
 
 
 async def test_a_memory_bomb_is_ended_as_such(
-    provider: LocalProvider, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    provider: SandboxProvider, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not provider.capabilities.hard_memory:
         pytest.skip("no control groups here: memory is not promised")
@@ -65,7 +56,7 @@ async def test_a_memory_bomb_is_ended_as_such(
 
 
 async def test_a_child_killed_for_memory_does_not_fail_a_command_that_copes(
-    provider: LocalProvider, sandbox: Sandbox
+    provider: SandboxProvider, sandbox: Sandbox
 ) -> None:
     if not provider.capabilities.hard_memory:
         pytest.skip("no control groups here: memory is not promised")
@@ -90,7 +81,7 @@ async def test_a_file_cannot_outgrow_its_limit(sandbox: Sandbox) -> None:
     assert not (await sandbox.exec("truncate -s 1T sparse", timeout_s=30)).ok
 
 
-async def test_a_workspace_cannot_fill_the_disk(provider: LocalProvider) -> None:
+async def test_a_workspace_cannot_fill_the_disk(provider: SandboxProvider) -> None:
     sandbox = await provider.create(SandboxSpec(limits=SandboxLimits(disk=50 * _MIB)))
     fill = "for i in $(seq 1000); do head -c 2000000 /dev/zero > f$i; sleep 0.005; done"
     result = await sandbox.exec(fill, timeout_s=60)
@@ -105,7 +96,7 @@ async def test_a_workspace_cannot_fill_the_disk(provider: LocalProvider) -> None
     assert await works(sandbox)
 
 
-async def test_the_processors_share_is_held(provider: LocalProvider, sandbox: Sandbox) -> None:
+async def test_the_processors_share_is_held(provider: SandboxProvider, sandbox: Sandbox) -> None:
     groups = await asyncio.to_thread(cgroups.available)
     if "cpu" not in "".join(groups.doors):
         pytest.skip("no control groups here: the processor's share is not promised")
@@ -191,7 +182,7 @@ async def test_the_standing_descriptors_are_three_and_plain(sandbox: Sandbox) ->
 
 
 async def test_nothing_of_home_or_tmp_reaches_the_host_or_the_next_owner(
-    provider: LocalProvider, sandbox: Sandbox
+    provider: SandboxProvider, sandbox: Sandbox
 ) -> None:
     await sandbox.exec("echo evil >> ~/.bashrc; echo evil > /tmp/left", timeout_s=9)
     assert (await sandbox.exec("cat ~/.bashrc /tmp/left", timeout_s=9)).stdout == b"evil\nevil\n"
@@ -213,7 +204,7 @@ def _uids(token: str) -> set[int]:
 
 
 async def test_no_process_inside_is_root_outside_and_each_sandbox_is_somebody_else(
-    provider: LocalProvider, sandbox: Sandbox
+    provider: SandboxProvider, sandbox: Sandbox
 ) -> None:
     token = a_number()
     other = await provider.create(SandboxSpec())

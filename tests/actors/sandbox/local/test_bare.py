@@ -8,17 +8,16 @@ import pytest
 from actors.sandbox.local.bare import BareProvider
 from actors.sandbox.protocol import (
     Sandbox,
-    SandboxLostError,
     SandboxProvider,
-    SandboxSpec,
     UnsupportedError,
 )
-from orchestration.clock import ManualClock
+from orchestration.clock import Clock
 from tests.contracts.sandbox import (
     FileContract,
     ProviderContract,
     SmallCommandContract,
     SnapshotContract,
+    TimeContract,
     TreeContract,
 )
 from tests.contracts.sandbox_commands import BackgroundContract, CommandContract
@@ -57,27 +56,12 @@ class TestBareBackground(BackgroundContract): ...
 class TestBareGit(GitContract): ...
 
 
-async def test_a_sandbox_ends_by_itself_after_its_time(tmp_path: Path) -> None:
-    clock = ManualClock()
-    provider = BareProvider(tmp_path / "timed", clock=clock)
-    short = await provider.create(SandboxSpec(labels={"run": "r"}, ttl_s=60))
-    renewed = await provider.create(SandboxSpec(labels={"run": "r"}, ttl_s=60))
-    forever = await provider.create(SandboxSpec(labels={"run": "r"}))
-    await clock.advance(50)
-    await renewed.set_ttl(60)
-    await clock.advance(50)
-    assert {ref.id for ref in await provider.find({})} == {renewed.ref.id, forever.ref.id}
-    await renewed.set_ttl(None)
-    await clock.advance(10_000)
-    assert (await provider.connect(renewed.ref)).ref == renewed.ref
-    with pytest.raises(SandboxLostError):
-        await provider.connect(short.ref)
-    brief = await provider.create(SandboxSpec(labels={"run": "r"}, ttl_s=1))
-    await clock.advance(2)
-    swept = await provider.sweep({}, keep=[brief.ref.id, renewed.ref.id, forever.ref.id])
-    assert [ref.id for ref in swept] == [brief.ref.id]
-    await provider.sweep({})
-    await provider.close()
+@pytest.fixture
+def timed(tmp_path: Path) -> Callable[[Clock], SandboxProvider]:
+    return lambda clock: BareProvider(tmp_path / "timed", clock=clock)
+
+
+class TestBareTimes(TimeContract): ...
 
 
 async def test_a_pause_is_refused_not_imitated(sandbox: Sandbox) -> None:

@@ -8,18 +8,16 @@ from pathlib import Path
 import pytest
 
 from actors.sandbox.local.provider import LocalProvider
-from actors.sandbox.protocol import Sandbox, SandboxLostError, SandboxSpec, SandboxUnavailableError
+from actors.sandbox.protocol import (
+    Sandbox,
+    SandboxLostError,
+    SandboxProvider,
+    SandboxSpec,
+    SandboxUnavailableError,
+)
 from tests.contracts.sandbox_commands import a_number, seen, survivors
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def provider(tmp_path: Path) -> AsyncGenerator[LocalProvider]:
-    provider = LocalProvider(tmp_path / "sandboxes")
-    yield provider
-    await provider.sweep({})
-    await provider.close()
 
 
 @pytest.fixture
@@ -31,7 +29,7 @@ async def elsewhere(tmp_path: Path) -> AsyncGenerator[LocalProvider]:
 
 
 @pytest.fixture
-async def sandbox(provider: LocalProvider) -> Sandbox:
+async def sandbox(provider: SandboxProvider) -> Sandbox:
     return await provider.create(SandboxSpec(labels={"run": "r"}))
 
 
@@ -61,7 +59,7 @@ async def gone(sandbox: Sandbox) -> None:
 
 
 async def test_a_sandbox_whose_files_vanished_is_lost_and_can_be_made_anew(
-    provider: LocalProvider, sandbox: Sandbox, tmp_path: Path
+    provider: SandboxProvider, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     await sandbox.write_file("f", b"1")
     shutil.rmtree(tmp_path / "sandboxes" / sandbox.ref.id)
