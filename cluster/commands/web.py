@@ -12,9 +12,10 @@ import uvicorn
 
 from cluster.desk.near import NearDesk, shared_store
 from cluster.desk.opening import token_for
+from cluster.machines.reach import is_loopback
 from cluster.settings import Settings
 from cluster.terminal.options import common, door, say, settings_from, tell
-from cluster.web.access import LOOPBACK_NAMES, Access, is_loopback, token_of
+from cluster.web.access import LOOPBACK_NAMES, Access, token_of
 from cluster.web.application import application
 from cluster.web.hall import Hall
 from orchestration.errors import InfrastructureError, UsageError

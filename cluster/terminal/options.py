@@ -12,6 +12,7 @@ from typing import Any, ParamSpec
 import click
 
 from cluster.configuration.sources import Loaded, load_settings, unknown_variables
+from cluster.machines.reach import is_overheard
 from cluster.runs.budgets import parse_budget
 from cluster.settings import Settings
 from cluster.terminal.mishaps import in_words
@@ -112,7 +113,11 @@ def loaded_from(options: dict[str, Any], repository: str | None = None) -> Loade
         say(f"{name} is not a setting{hint}; ignored")
     folder = Path(repository) if repository else None
     local = folder if folder and folder.is_dir() else None
-    return load_settings(flags, repository=local)
+    loaded = load_settings(flags, repository=local)
+    if is_overheard(loaded.settings.hall):
+        say(f"warning: others can read what is sent to {loaded.settings.hall}, the token too:")
+        say("  use https or a tunnel")
+    return loaded
 
 
 def person() -> str:

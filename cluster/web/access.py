@@ -1,7 +1,6 @@
 """Who may come in: one token per state directory, signed sessions, and where requests come from."""
 
 import hmac
-import ipaddress
 import os
 import secrets
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cluster.machines.reach import is_numeric
 from orchestration.clock import Clock, SystemClock
 from orchestration.errors import InfrastructureError
 
@@ -105,7 +105,7 @@ class Access:
     def is_ours(self, host: str) -> bool:
         """Whether a Host header names us."""
         name = (urlsplit(f"//{host}").hostname or "") if _is_plain(host) else ""
-        return name in self.names or (self.is_open and _is_address(name))
+        return name in self.names or (self.is_open and is_numeric(name))
 
     def is_same_origin(self, headers: dict[str, str]) -> bool:
         """Whether a request that changes something was sent by one of our own pages or no page."""
@@ -118,19 +118,6 @@ class Access:
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self.token.encode(), f"{purpose}:{text}".encode(), sha256).hexdigest()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_plain(text: str) -> bool:

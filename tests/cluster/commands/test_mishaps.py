@@ -84,6 +84,16 @@ def test_what_is_wrong_is_said_in_one_sentence_with_its_fix(
     assert done.exit_code == code
 
 
+@pytest.mark.parametrize(
+    ("hall", "warns"), [("http://0.0.0.0:9", True), ("http://127.0.0.1:9", False)]
+)
+def test_a_token_that_others_could_read_on_its_way_is_warned_of(hall: str, warns: bool) -> None:
+    looked = CliRunner().invoke(main, ("runs", "--hall", hall))
+    assert ("the token too" in looked.stderr) is warns
+    assert looked.exit_code == 5
+    assert "no hall answers" in looked.stderr
+
+
 def test_programs_get_an_error_as_a_line() -> None:
     done = CliRunner().invoke(main, ["show", "nobody", "--json"])
 
