@@ -41,6 +41,7 @@ fi
 say "installing locked Python packages (a minute or two the first time)"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+"$venv/bin/python" -m compileall -q orchestration actors cluster  # now, not in every worker's first import
 
 # What sandboxes see of Python: a test runner and scanners, and nothing of Manta itself.
 [ -x "$venv/sandbox/bin/python" ] || "$python" -m venv "$venv/sandbox"
