@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -13,6 +14,8 @@ from actors.lsp.workspace import NoAnswerError, Spot, Workspace, from_units, to_
 
 _FILES_ASKED = 25
 """Files whose symbols are asked for when looking for one name."""
+_USERS_SHOWN = 40
+"""Files that mention a name, opened when its uses are asked for; fewer than are kept open."""
 _NEAR = 5
 _LISTED = 20
 _KINDS = (
@@ -122,22 +125,37 @@ class Finder:
         words = await asyncio.to_thread(self._words, bare)
         return get_close_matches(bare, words, n=_NEAR, cutoff=0.7)
 
+    async def show_uses(self, name: str) -> None:
+        """Have the server know the files that mention a name.
+
+        One that was just started has not read the project, and would tell of a part of its uses.
+        """
+        users = await asyncio.to_thread(lambda: [path for path, _ in self._mentions(name)])
+        for path in users[:_USERS_SHOWN]:
+            with suppress(NoAnswerError):  # too large, or just removed
+                await self._documents.open(path)
+
     def _likely(self, name: str) -> tuple[list[str], list[str]]:
         """Files that seem to define the name, and others that hold it; blocking."""
         *outer, bare = parts_of(name)
-        word, around = bare.encode(), [part.encode() for part in outer]
-        mention = re.compile(rb"(?<![\w$])%b(?![\w$])" % re.escape(word))
-        defines = re.compile(_DEFINING.replace(b"%b", re.escape(word)), re.MULTILINE)
+        around = [part.encode() for part in outer]
+        defines = re.compile(_DEFINING.replace(b"%b", re.escape(bare.encode())), re.MULTILINE)
         surely: list[str] = []
         perhaps: list[str] = []
-        for path in self._documents.known:
-            text = self._bytes(path)
-            if word not in text or not mention.search(text):
-                continue
+        for path, text in self._mentions(bare):
             if any(part not in text and part not in path.encode() for part in around):
                 continue
             (surely if defines.search(text) else perhaps).append(path)
         return sorted(surely), sorted(perhaps)
+
+    def _mentions(self, word: str) -> Iterator[tuple[str, bytes]]:
+        """Files that hold it as a word of its own, with their text; blocking."""
+        plainly = word.encode()
+        mention = re.compile(rb"(?<![\w$])%b(?![\w$])" % re.escape(plainly))
+        for path in self._documents.known:
+            text = self._bytes(path)
+            if plainly in text and mention.search(text):
+                yield path, text
 
     def _words(self, like: str) -> set[str]:
         """Identifiers that begin like it or are about as long."""

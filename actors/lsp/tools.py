@@ -116,10 +116,10 @@ class LanguageTools:
 
     async def find_references(self, arguments: dict[str, Json]) -> Answer:
         async with self._asked(arguments) as asked:
+            name = await self._shown_with_its_uses(asked)
             params = {**await asked.params(), "context": {"includeDeclaration": True}}
             said = await asked.server.ask("textDocument/references", params)
             spots = sorted({self._spot(place) for place in _several(said)})
-            name = word_at(self.workspace, asked.spot)
             return Answer(places_text(self.workspace, spots, name))
 
     async def hover(self, arguments: dict[str, Json]) -> Answer:
@@ -165,12 +165,19 @@ class LanguageTools:
         if not _IDENTIFIER.fullmatch(new):
             raise NoAnswerError(f"{new!r} is no plain identifier")
         async with self._asked(arguments) as asked:
-            old = word_at(self.workspace, asked.spot)
+            old = await self._shown_with_its_uses(asked)
             params = {**await asked.params(), "newName": new}
             edit = await asked.server.ask("textDocument/rename", params)
             done = await asyncio.to_thread(apply, self.workspace, edit)
             await self._heed(asked.documents)
             return Answer(_renamed(old, new, done), written=(*done.lines, *done.moved.values()))
+
+    async def _shown_with_its_uses(self, asked: _Asked) -> str:
+        """The word that stands there, whose uses the server then knows."""
+        word = word_at(self.workspace, asked.spot)
+        if word:
+            await Finder(asked.server, asked.documents, self.workspace).show_uses(word)
+        return word
 
     # --- finding out what is meant ---------------------------------------------------------------
 

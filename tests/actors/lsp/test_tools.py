@@ -7,6 +7,7 @@ import pytest
 from actors.lsp import language_server
 from actors.lsp.languages import Language
 from actors.lsp.tools import LanguageTools
+from actors.lsp.workspace import LARGEST
 from tests.actors.lsp.conftest import toy
 
 pytestmark = pytest.mark.slow  # each starts a process or two
@@ -181,6 +182,19 @@ async def test_a_rename_changes_all_files_and_says_which(tools: LanguageTools, p
     assert (project / "main.toy").read_text() == "use Account\nuse tap\n"
     assert (project / "main.toy").stat().st_mode & 0o777 == 0o755
     assert "bank/door.toy:3" in await ask(tools, "get_definition", symbol="tap")
+
+
+async def test_a_server_that_has_not_read_the_project_yet_misses_no_use(project: Path):
+    (project / "large.toy").write_text("use knock\n" + "x" * LARGEST)
+    tools = LanguageTools(project, [toy("new")])
+    uses = await ask(tools, "find_references", symbol="knock")
+    assert uses.startswith("2 places in 2 files (knock)")
+    await tools.close()
+
+    tools = LanguageTools(project, [toy("new")])
+    answer = await tools.call("rename_symbol", {"symbol": "knock", "new_name": "tap"})
+    assert sorted(answer.written) == ["bank/door.toy", "main.toy"]
+    await tools.close()
 
 
 async def test_a_rename_keeps_line_ends_and_all_other_bytes(tools: LanguageTools, project: Path):

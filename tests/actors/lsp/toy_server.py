@@ -1,7 +1,8 @@
 """A language server for `.toy` files, small and obedient; some names make it misbehave.
 
 `def NAME` and `class NAME` define; a line with BUG is an error. With `push` it publishes
-diagnostics of its own accord, with `dies` it ends at once.
+diagnostics of its own accord, with `dies` it ends at once, with `new` it has not read the project
+and knows only what was opened.
 """
 
 import json
@@ -36,6 +37,8 @@ def receive() -> dict[str, Any]:
 
 
 def texts() -> dict[str, str]:
+    if "new" in sys.argv:
+        return open_files
     found = {path.as_uri(): path.read_text() for path in sorted(root.rglob("*.toy"))}
     return {**found, **open_files}
 

@@ -61,8 +61,10 @@ async def test_trouble_that_does_not_pass_is_an_error_after_six_tries(
     assert "resume the run later" in caught.value.fix
 
 
+# On a slow machine it is given up before litellm has begun to wait for it.
+@pytest.mark.filterwarnings("ignore:coroutine 'OpenAIChatCompletion.acompletion'")
 async def test_a_provider_that_hangs_is_given_up(desk: Desk):
-    reply = await desk.ask(http.hang(), http.message(content="ok"), timeout_s=0.1)
+    reply = await desk.ask(http.hang(), http.message(content="ok"), timeout_s=0.5)
 
     assert reply.text == "ok"
 
