@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 unexport PYTHONDONTWRITEBYTECODE  # compiled once, not in every run
 
-.PHONY: help setup demo test check fix lint types floors unit faults attacks pages soak bench lock clean
+.PHONY: help setup demo test check fix lint types floors unit faults attacks long pages soak bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -25,8 +25,8 @@ $(STAMP)-test: $(STAMP)
 	@sh cluster/setup.sh "$(PYTHON)" "$(VENV)" test
 	@touch $@
 
-test: $(STAMP)-test  ## Every test, two files at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not faults and not attacks and not soak and not pages"
+test: $(STAMP)-test  ## The tests, two files at a time; the suites below have the longest ones
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not faults and not attacks and not soak and not pages and not long"
 
 check: $(STAMP)  ## The quick one: format, lint, types, floors, unit tests, two at a time
 	@$(MAKE) -s -j2 --output-sync=target types unit lint floors
@@ -54,6 +54,9 @@ attacks: $(STAMP)-test  ## The whole attack suite, as this user and as an ordina
 	@$(BIN)/python -m pytest -m "not soak" --timeout 900 \
 		tests/actors/sandbox/attacks tests/actors/sandbox/container tests/actors/sandbox/network \
 		tests/actors/sandbox/workspace/test_full_disk.py tests/journeys/test_ray_beside.py
+
+long: $(STAMP)-test  ## Whole journeys that go a tested way again in other surroundings
+	@$(BIN)/python -m pytest -m long --timeout 900
 
 pages: $(STAMP)-test  ## Every command that the pages tell
 	@$(BIN)/python -m pytest -m pages --timeout 1200

@@ -51,6 +51,7 @@ def leading(door: Door) -> Iterator[Door]:
     door.environment = kept
 
 
+@pytest.mark.long
 def test_the_demo_delivers_its_branch_from_sandboxes_in_a_cloud(
     leading: Door, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_independent_tasks_are_worked_on_at_the_same_time(door: Door) -> None:
     assert said.of("watching")["recorded"] is True
 
 
+@pytest.mark.long
 def test_a_second_run_remembers_the_lessons_of_the_first(door: Door) -> None:
     door.manta("demo")
     said = door.manta("demo", "--json")

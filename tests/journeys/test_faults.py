@@ -56,6 +56,7 @@ def run_until(door: Door, repository: Path, run_id: str, **wanted: str) -> Runni
     return running
 
 
+@pytest.mark.faults
 def test_a_coder_killed_in_mid_task(door: Door, wordkit: Path, undisturbed: str) -> None:
     running = run_until(door, wordkit, "kill-coder", kind="turn", step="write_code")
     coders = door.processes("/write_code/")

@@ -69,6 +69,7 @@ async def test_a_fork_at_a_task_builds_it_anew_on_the_merges_before_it(tmp_path:
     assert delivered(outcome).summary.startswith("red: Add red\nblue: Add blue")
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.timeout(400)
 def test_a_run_is_forked_and_driven_at_the_door(door: Door, wordkit: Path) -> None:

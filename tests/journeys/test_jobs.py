@@ -178,6 +178,7 @@ def until_over(door: Door, exports: dict[str, str], job: str) -> None:
         assert time.monotonic() < deadline
 
 
+@pytest.mark.long
 def test_a_job_submitted_by_hand_behaves_the_same(
     door: Door, exports: dict[str, str], wordkit: Path, tmp_path: Path
 ) -> None:

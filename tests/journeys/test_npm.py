@@ -11,6 +11,7 @@ from tests.journeys.test_real_packages import in_branch, passing, played
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
+@pytest.mark.long
 def test_a_bug_and_a_feature_of_process_warning_with_its_own_tests_under_node(
     door: Door, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def renamed(crew, limits, retry):
 """
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.timeout(400)
 def test_the_door_keeps_to_the_workflow_a_run_began_with(tmp_path: Path, wordkit: Path) -> None:

@@ -44,6 +44,7 @@ def test_a_wrong_edge_case_of_inflection_is_mended(door: Door, tmp_path: Path) -
     assert "string[0].lower()" not in in_branch(repository, "inflection", "inflection/__init__.py")
 
 
+@pytest.mark.long
 def test_three_missing_features_of_roman_numerals_two_at_a_time(door: Door, tmp_path: Path) -> None:
     repository = fetch("roman-numerals", tmp_path / "roman-numerals")
     evidence = played(door, repository, "roman-numerals")
