@@ -188,8 +188,7 @@ def test_a_pool_without_places_is_refused() -> None:
     slots=st.integers(1, 3),
     idle_s=st.sampled_from([0.0, 60.0]),
     jobs=st.lists(
-        st.tuples(st.integers(0, 4), st.sampled_from(["fine", "lost", "cancel", "prepare"])),
-        max_size=14,
+        st.tuples(st.integers(0, 4), st.sampled_from(["fine", "lost", "cancel"])), max_size=14
     ),
 )
 def test_no_slot_is_leased_twice_whatever_happens(
@@ -219,8 +218,6 @@ def test_no_slot_is_leased_twice_whatever_happens(
             await asyncio.sleep(0)
             if fate == "cancel":
                 task.cancel()
-            if fate == "prepare":
-                pool.prepare()
         for task in tasks:
             with suppress(WorkerLostError, asyncio.CancelledError):
                 await task
