@@ -85,12 +85,6 @@ class Pool(Generic[W]):
                 self._free.append(slot)
                 self._rest(place)
 
-    def prepare(self) -> None:
-        """Begin to make the first worker, for whoever will want one in a moment."""
-        if not self._workers and not self._closed:
-            self._begun(0)
-            self._rest(0)
-
     def release_idle(self) -> None:
         """Let the workers all of whose slots are free go now, not later."""
         for place in [place for place in self._workers if self._is_idle(place)]:
@@ -141,7 +135,10 @@ class Pool(Generic[W]):
     async def _worker(self, place: int) -> W:
         if self._closed:
             raise WorkerLostError("the pool is closed")
-        making = self._begun(place)
+        if place not in self._workers:
+            self._made += 1
+            self._workers[place] = asyncio.ensure_future(self._make(self._made))
+        making = self._workers[place]
         try:
             # Shielded: a cancelled waiter must not take the worker from the others.
             return await asyncio.shield(making)
@@ -149,13 +146,6 @@ class Pool(Generic[W]):
             if self._workers.get(place) is making:
                 del self._workers[place]
             raise
-
-    def _begun(self, place: int) -> asyncio.Task[W]:
-        """The worker of a place, which may still be being made."""
-        if place not in self._workers:
-            self._made += 1
-            self._workers[place] = asyncio.ensure_future(self._make(self._made))
-        return self._workers[place]
 
     async def _drop(self, place: int) -> None:
         await self._part(self._forget(place))

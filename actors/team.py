@@ -87,7 +87,6 @@ class Team:
     # --- planning ------------------------------------------------------------------------------
 
     async def recall(self, dossier: Dossier, ctx: StepContext, /) -> tuple[Recollection, ...]:
-        self.pools.architects.prepare()  # meanwhile; it is asked next
         if trouble := await self._index(dossier.tree):
             await ctx.note(f"memory is not up to date: {trouble}")
         query = "\n".join((self.request.text, *dossier.notes))

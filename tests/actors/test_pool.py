@@ -39,44 +39,6 @@ async def test_a_worker_is_made_on_demand_and_used_again() -> None:
     assert yard.made == [1]
 
 
-async def test_a_prepared_worker_is_there_for_the_first_lease_only_once() -> None:
-    yard = Yard()
-    pool = Pool(yard.make, yard.end, limit=3)
-    for _ in range(2):
-        pool.prepare()
-    await some_turns_of_the_loop()
-    assert yard.made == [1]
-    async with pool.lease() as worker:
-        assert worker == 1
-    await pool.close()
-    pool.prepare()
-    await some_turns_of_the_loop()
-    assert (yard.made, yard.ended) == ([1], [1])
-
-
-async def test_a_prepared_worker_whom_nobody_wants_goes() -> None:
-    yard = Yard()
-    pool = Pool(yard.make, yard.end, limit=1, idle_s=0)
-    pool.prepare()
-    await some_turns_of_the_loop()
-    assert pool.size == 0
-    await pool.close()
-    assert yard.made == yard.ended
-
-
-async def test_one_that_could_not_be_prepared_is_told_to_whoever_wants_it() -> None:
-    async def make(number: int) -> int:
-        raise WorkerLostError(f"no room for {number}")
-
-    pool = Pool(make, Yard().end, limit=1)
-    pool.prepare()
-    await some_turns_of_the_loop()
-    with pytest.raises(WorkerLostError, match="no room for 1"):
-        async with pool.lease():
-            pass
-    await pool.close()
-
-
 async def test_a_lost_worker_is_replaced_at_the_next_lease() -> None:
     yard = Yard()
     pool = Pool(yard.make, yard.end, limit=1)
