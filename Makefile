@@ -62,7 +62,7 @@ pages: $(STAMP)-test  ## Every command that the pages tell
 	@$(BIN)/python -m pytest -m pages --timeout 1200
 
 soak: $(STAMP)-test  ## A week in fast motion
-	@$(BIN)/python -m pytest -m soak --timeout 10800
+	@$(BIN)/python -m pytest -s -m soak --timeout 10800
 
 bench: $(STAMP)  ## Our engine beside others; writes docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.engine
