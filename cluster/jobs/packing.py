@@ -68,9 +68,13 @@ class Parcel:
         return {RUN: self.run_id, DIGEST: self.digest, TITLE: title, BUILD: build_id()}
 
     def entrypoint(self, manta: str = "manta") -> str:
-        """The job's command. `manta`: how the program is called on the cluster."""
+        """The job's command. `manta`: how the program is called on the cluster.
+
+        It takes its shell's place: of a job that is stopped while its shell begins it, Ray would
+        end the shell alone, and the run would go on.
+        """
         said = [f"{name}={value}" for name, value in sorted(self.variables.items())]
-        return shlex.join([*(["env", *said] if said else []), manta, *self.arguments])
+        return shlex.join(["exec", *(["env", *said] if said else []), manta, *self.arguments])
 
 
 async def pack(order: Order, loaded: Loaded, source: Source | None = None) -> Parcel:

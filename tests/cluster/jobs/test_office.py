@@ -38,7 +38,7 @@ async def test_a_request_becomes_a_job_of_its_run_with_its_bundle_and_a_place(
     handed = await (await office(ray_dashboard)).hand_in(parcel(), limit=9)
     assert (handed.job, handed.run_id, handed.is_new) == ("greet", "greet", True)
     asked = ray_dashboard.jobs["greet"]["asked"]
-    assert asked["entrypoint"] == "manta run 'Greet people.' --repo kit.bundle"
+    assert asked["entrypoint"] == "exec manta run 'Greet people.' --repo kit.bundle"
     assert asked["entrypoint_resources"] == {PLACE: 1}
     assert set(asked["runtime_env"]) - {"_ray_commit"} == {"working_dir"}
     (uploaded,) = ray_dashboard.packages.values()

@@ -52,7 +52,7 @@ async def test_a_repository_travels_as_a_bundle_alone_and_opens_as_it_was(
 async def test_the_job_is_what_a_person_could_type(wordkit: Path):
     parcel = await pack(order(wordkit, replay=RECORDING), loaded(model="ollama/x", approve="plan"))
     words = shlex.split(parcel.entrypoint("/opt/manta"))
-    assert words[:3] == ["env", "MANTA_APPROVE=plan", words[2]]
+    assert words[:3] == ["exec", "env", "MANTA_APPROVE=plan"]
     assert words[words.index("/opt/manta") :] == [
         "/opt/manta", "run", "Say 'hello'.", "--run-id", "greet",
         "--repo", "wordkit.bundle", "--replay", "recording.jsonl",
