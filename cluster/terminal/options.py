@@ -114,7 +114,7 @@ def loaded_from(options: dict[str, Any], repository: str | None = None) -> Loade
     folder = Path(repository) if repository else None
     local = folder if folder and folder.is_dir() else None
     loaded = load_settings(flags, repository=local)
-    if is_overheard(loaded.settings.hall):
+    if loaded.settings.hall and is_overheard(loaded.settings.hall):
         say(f"warning: others can read what is sent to {loaded.settings.hall}, the token too:")
         say("  use https or a tunnel")
     return loaded
