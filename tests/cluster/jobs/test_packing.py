@@ -1,5 +1,7 @@
+import asyncio
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,20 @@ async def test_the_job_is_what_a_person_could_type(wordkit: Path):
         "--repo", "wordkit.bundle", "--replay", "recording.jsonl",
     ]  # fmt: skip
     assert sorted(parcel.files) == ["recording.jsonl", "wordkit.bundle"]
+
+
+@pytest.mark.parametrize("variables", [{}, {"MANTA_APPROVE": "plan"}])
+async def test_the_jobs_command_takes_the_place_of_its_shell(
+    wordkit: Path, tmp_path: Path, variables: dict[str, str]
+):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\n")
+    program.chmod(0o755)
+    parcel = replace(await pack(order(wordkit), loaded()), variables=variables)
+    # As Ray starts it.
+    job = await asyncio.create_subprocess_shell(parcel.entrypoint(str(program)))
+    assert await asyncio.wait_for(job.wait(), 20) == 0
+    assert int((tmp_path / "pid").read_text()) == job.pid
 
 
 async def test_what_was_said_here_counts_there_and_the_machines_own_does_not(
