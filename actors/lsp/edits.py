@@ -48,6 +48,15 @@ def apply(workspace: Workspace, edit: Json) -> Applied:
     return Applied(lines, sum(len(each) for each in texts.values()), moves)
 
 
+def changed_by(workspace: Workspace, edit: Json) -> set[str]:
+    """Files whose text a WorkspaceEdit would change.
+
+    Raises:
+        NoAnswerError: it would leave the root, or make or remove files.
+    """
+    return set(_plan(workspace, edit)[0])
+
+
 def _exact(workspace: Workspace, path: str) -> str:
     """Text that is written back byte for byte where it is not changed."""
     try:

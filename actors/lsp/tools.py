@@ -2,14 +2,15 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from actors.lsp.definitions import definitions, problem
 from actors.lsp.documents import Documents
-from actors.lsp.edits import Applied, apply
+from actors.lsp.edits import Applied, apply, changed_by
 from actors.lsp.language_server import LanguageServer, ServerDiedError
 from actors.lsp.languages import Language
 from actors.lsp.rpc import Json
@@ -28,6 +29,10 @@ from actors.lsp.workspace import NoAnswerError, Spot, Workspace
 _IDENTIFIER = re.compile(r"[^\W\d][\w$]*")
 _CHECKED_AT_ONCE = 20
 _CHECK_S = 20.0
+_COUNTED_S, _AGAIN_S = 5.0, 0.4
+"""How long a server may leave out files that it knows uses in. Pyright counts files once it has not
+been asked for a quarter of a second."""
+_LEFT_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +122,7 @@ class LanguageTools:
     async def find_references(self, arguments: dict[str, Json]) -> Answer:
         async with self._asked(arguments) as asked:
             name = await self._shown_with_its_uses(asked)
-            params = {**await asked.params(), "context": {"includeDeclaration": True}}
-            said = await asked.server.ask("textDocument/references", params)
-            spots = sorted({self._spot(place) for place in _several(said)})
-            return Answer(places_text(self.workspace, spots, name))
+            return Answer(places_text(self.workspace, await self._uses(asked), name))
 
     async def hover(self, arguments: dict[str, Json]) -> Answer:
         async with self._asked(arguments) as asked:
@@ -166,11 +168,36 @@ class LanguageTools:
             raise NoAnswerError(f"{new!r} is no plain identifier")
         async with self._asked(arguments) as asked:
             old = await self._shown_with_its_uses(asked)
-            params = {**await asked.params(), "newName": new}
-            edit = await asked.server.ask("textDocument/rename", params)
+            edit, left = await self._edit_of_all(asked, new)
             done = await asyncio.to_thread(apply, self.workspace, edit)
             await self._heed(asked.documents)
-            return Answer(_renamed(old, new, done), written=(*done.lines, *done.moved.values()))
+            text = _renamed(old, new, done, left)
+            return Answer(text, written=(*done.lines, *done.moved.values()))
+
+    async def _edit_of_all(self, asked: _Asked, new: str) -> tuple[Json, list[Spot]]:
+        """The server's edit, and uses in files that it leaves out.
+
+        One that was just started has not counted the project's files, and would rename within a
+        single one: it is asked again for a while.
+        """
+        ours, uses = set(asked.documents.known), list[Spot]()
+        with suppress(NoAnswerError):  # some can rename and cannot tell
+            uses = [spot for spot in await self._uses(asked) if spot.path in ours]
+        params = {**await asked.params(), "newName": new}
+        deadline = time.monotonic() + _COUNTED_S
+        while True:
+            edit = await asked.server.ask("textDocument/rename", params)
+            changed = changed_by(self.workspace, edit)
+            left = [spot for spot in uses if spot.path not in changed]
+            if not left or time.monotonic() > deadline:
+                return edit, left
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _uses(self, asked: _Asked) -> list[Spot]:
+        """Where the server knows the name to stand, its definition among them."""
+        params = {**await asked.params(), "context": {"includeDeclaration": True}}
+        said = await asked.server.ask("textDocument/references", params)
+        return sorted({self._spot(place) for place in _several(said)})
 
     async def _shown_with_its_uses(self, asked: _Asked) -> str:
         """The word that stands there, whose uses the server then knows."""
@@ -316,7 +343,7 @@ def _plain_text(contents: Json) -> str:
     return str(contents or "")
 
 
-def _renamed(old: str, new: str, done: Applied) -> str:
+def _renamed(old: str, new: str, done: Applied, left: Sequence[Spot]) -> str:
     where = [
         f"  {path}: {', '.join(str(line + 1) for line in lines[:30])}"
         for path, lines in sorted(done.lines.items())
@@ -324,4 +351,7 @@ def _renamed(old: str, new: str, done: Applied) -> str:
     where += [f"  {before} is now {after}" for before, after in done.moved.items()]
     files = f"{len(done.lines)} file{'s' * (len(done.lines) != 1)}"
     head = f"Renamed {old} to {new}: {done.places} place{'s' * (done.places != 1)} in {files}."
+    if left:
+        where.append("Not renamed, though the server knows these uses; look at them:")
+        where += [f"  {spot}" for spot in left[:_LEFT_TOLD]]
     return "\n".join([head, *where])

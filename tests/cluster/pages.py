@@ -1,11 +1,12 @@
 """Commands in pages, tried as a reader would type them.
 
-A block of commands (fenced as `sh`, or indented) that follows one of these comments is tried:
+A block of commands (fenced as `sh`, or indented) follows one of these comments:
 
     <!-- run -->            executed; every command must succeed
     <!-- run: exit 3 -->    executed; the block must end with this exit code
     <!-- check -->          every `manta` line is read by the command line's own parser, no more:
-                            for what needs a key, another machine, or a running cluster stopped
+                            for what needs a key, another machine, or never ends
+    <!-- by FILE -->        the same, and this test does what the block says
 
 Blocks of a page share one shell's state (folder, exports). `RUN` stands for the newest run. What
 a page's block says of `~` is a home of the test's own.
@@ -22,9 +23,17 @@ import click
 
 from cluster.cli import COMMANDS, door_named
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+SHELLS = {"```sh", "```console"}
 PATIENCE_S = 300
-_MARK = re.compile(r"<!-- (run|check)(?:: exit (\d+))? -->\s*")
+_MARK = re.compile(r"<!-- (run|check|by [\w/.]+\.py)(?:: exit (\d+))? -->\s*")
+_COMMAND = re.compile(
+    r" {4,}(?:[A-Z_]+=|(?:\w+=\S+ )*"
+    r"(?:manta|ray|make|git|source|export|eval|cd|mkdir|curl|ssh|docker|sudo|serve|cp) )"
+)
+_INLINE = re.compile(r"`(?:\w+=\S+ )*(manta [^`]+)`")
 _NEWEST = "$(manta runs 2>/dev/null | head -n 1 | cut -d ' ' -f 1)"
 _SCRIPT = """\
 cd {place}
@@ -43,7 +52,7 @@ class Block:
     page: str
     line: int
     how: str
-    """`run`, `check`, or empty where the page says neither."""
+    """`run`, `check`, `by FILE`, or empty where the page says nothing."""
     exit_code: int
     text: str
 
@@ -57,27 +66,35 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Every block of commands of a page, in order; indented ones only where they are marked."""
+    """Every block of commands of a page, in order."""
     lines = page.read_text("utf-8").splitlines()
     how, code, number = "", 0, 0
     while number < len(lines):
         line, number = lines[number], number + 1
-        if mark := _MARK.fullmatch(line):
+        fence = line.strip() if line.lstrip().startswith("```") else ""
+        if mark := _MARK.fullmatch(line.strip()):
             how, code = mark[1], int(mark[2] or 0)
-        elif line.strip() == "```sh" or (how and line.startswith("    ")):
-            fenced = line.strip() == "```sh"
-            start = number if fenced else number - 1
-            end = _end(lines, start, fenced=fenced)
-            text = "\n".join(each if fenced else each[4:] for each in lines[start:end])
+        elif fence in SHELLS or (not fence and _begins(line, marked=bool(how))):
+            start = number if fence else number - 1
+            end = _end(lines, start, fenced=bool(fence))
+            text = "\n".join(each if fence else each[4:] for each in lines[start:end])
             yield Block(page.name, start + 1, how, code, text)
-            number, how, code = end + fenced, "", 0
+            number, how, code = end + bool(fence), "", 0
+        elif fence:
+            number, how, code = _end(lines, number, fenced=True) + 1, "", 0
         elif line.strip():
             how, code = "", 0
 
 
-def marked_pages() -> list[Path]:
-    """Pages that say of some block how it is tried."""
-    return [page for page in sorted(DOCS.glob("*.md")) if any(b.how for b in blocks(page))]
+def _begins(line: str, *, marked: bool) -> bool:
+    """Whether an indented block of commands begins with this line."""
+    return bool(_COMMAND.match(line)) or (marked and line.startswith("    "))
+
+
+def told(page: Path) -> list[list[str]]:
+    """The `manta` commands in a page's sentences, as words."""
+    found = _INLINE.findall(page.read_text("utf-8").replace("\n", " "))
+    return [_bare(shlex.split(each))[1:] for each in found]
 
 
 def tried(block: Block, place: Path, environment: Mapping[str, str]) -> None:
@@ -98,6 +115,27 @@ def understood(words: list[str]) -> None:
     Raises:
         click.UsageError: a command or option that there is not.
     """
+    command, rest = _found(words)
+    command.make_context("manta", rest)
+
+
+def named(words: list[str]) -> None:
+    """Look whether a command of a sentence, which may be abridged, is one.
+
+    Raises:
+        click.UsageError: a command or option that there is not.
+    """
+    command, rest = _found(words)
+    if command.context_settings.get("ignore_unknown_options"):
+        return  # another program reads them
+    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    for word in rest:
+        if word.startswith("--") and word.partition("=")[0] not in known:
+            raise click.UsageError(f"there is no option {word} of {words[0]}")
+
+
+def _found(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that words begin with, and the rest of them."""
     if words[:1] and words[0] not in COMMANDS:
         raise click.UsageError(f"there is no command {words[0]}")
     command: click.Command = door_named(words[0])
@@ -107,7 +145,7 @@ def understood(words: list[str]) -> None:
         if inner is None:
             raise click.UsageError(f"there is no command {' '.join(words[:2])}")
         command, rest = inner, rest[1:]
-    command.make_context("manta", rest)
+    return command, rest
 
 
 def _end(lines: list[str], start: int, *, fenced: bool) -> int:

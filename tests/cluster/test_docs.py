@@ -3,9 +3,8 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.cluster.pages import Block, blocks, marked_pages, tried, understood
+from tests.cluster.pages import PAGES, ROOT, Block, blocks, named, told, tried, understood
 
-PAGES = marked_pages()
 PAGE = """\
 Words.
 
@@ -36,13 +35,16 @@ def page(tmp_path: Path) -> list[Block]:
     return list(blocks(file))
 
 
-def test_first_steps_are_among_the_pages_that_are_tried() -> None:
-    assert {"first-run.md", "real-models.md"} <= {page.name for page in PAGES}
+def test_every_block_of_commands_says_how_it_is_tried(subtests: pytest.Subtests) -> None:
+    for page in PAGES:
+        with subtests.test(page.name):
+            assert [f"{b.page}:{b.line}" for b in blocks(page) if not b.how] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_fenced_block_of_a_page_says_how_it_is_tried(page: Path) -> None:
-    assert [f"{b.page}:{b.line}" for b in blocks(page) if not b.how] == []
+def test_who_is_said_to_try_a_block_is_there() -> None:
+    named = {b.how.removeprefix("by ") for page in PAGES for b in blocks(page) if "by " in b.how}
+    assert named
+    assert all((ROOT / name).is_file() for name in named)
 
 
 @pytest.mark.slow
@@ -51,6 +53,8 @@ def test_every_command_of_a_page_is_one_that_there_is(page: Path) -> None:
     for block in blocks(page):
         for words in block.commands:
             understood(words)
+    for words in told(page):
+        named(words)
 
 
 def test_blocks_are_found_with_how_they_are_tried(page: list[Block]) -> None:

@@ -1,27 +1,44 @@
-"""Pages whose blocks are marked to be run, tried from top to bottom on the journeys' cluster."""
+"""Pages whose blocks are marked to be run, tried from top to bottom on a cluster of their own."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.pages import blocks, marked_pages, tried
+from cluster.demo.sample import git, lay_out
+from tests.cluster.pages import PAGES, ROOT, Block, blocks, tried
 from tests.journeys.door import MANTA, Door
+from tests.journeys.provider import provider, route
 
 pytestmark = [pytest.mark.ray, pytest.mark.pages, pytest.mark.timeout(1200)]
-PAGES = [page for page in marked_pages() if any(block.how == "run" for block in blocks(page))]
+TRIED = [page for page in PAGES if any(block.how == "run" for block in blocks(page))]
+BEGINNINGS = {"first-run.md", "real-models.md"}
+"""Pages whose reader has neither a model nor a project yet."""
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_does_what_it_says(page: Path, door: Door, tmp_path: Path) -> None:
-    path = f"{Path(MANTA).parent}:{door.environment['PATH']}"
-    environment = {
-        **door.environment,
-        "HOME": str(tmp_path),
-        "MANTA_START_TIMEOUT_S": "240",
-        "PATH": path,
-        "GIT_AUTHOR_NAME": "Reader", "GIT_AUTHOR_EMAIL": "reader@localhost",
-        "GIT_COMMITTER_NAME": "Reader", "GIT_COMMITTER_EMAIL": "reader@localhost",
-    }  # fmt: skip
-    for block in blocks(page):
-        if block.how == "run":
-            tried(block, tmp_path, environment)
+@pytest.mark.parametrize("page", TRIED, ids=lambda page: page.name)
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    with provider() as (url, _):
+        told = {} if page.name in BEGINNINGS else {"MANTA_ROUTES": route(url)}
+        door = Door(tmp_path, MANTA_START_TIMEOUT_S="240", **told)
+        environment = {
+            **door.environment,
+            "PATH": f"{Path(MANTA).parent}:{door.environment['PATH']}",
+            "GIT_AUTHOR_NAME": "Reader", "GIT_AUTHOR_EMAIL": "reader@localhost",
+            "GIT_COMMITTER_NAME": "Reader", "GIT_COMMITTER_EMAIL": "reader@localhost",
+        }  # fmt: skip
+        try:
+            if told:
+                project(tmp_path / "src" / "app")
+                tried(Block(page.name, 0, "run", 0, "cd ~/src/app"), tmp_path, environment)
+            for block in blocks(page):
+                if block.how == "run":
+                    tried(block, tmp_path, environment)
+        finally:
+            door.close()
+
+
+def project(place: Path) -> None:
+    """The sample repository, with our examples in it."""
+    lay_out(place)
+    (place / "examples").symlink_to(ROOT / "examples")
+    git(place, "config", "core.excludesFile", str(ROOT / ".gitignore"))

@@ -197,6 +197,24 @@ async def test_a_server_that_has_not_read_the_project_yet_misses_no_use(project:
     await tools.close()
 
 
+async def test_a_server_that_still_counts_the_projects_files_renames_in_all_of_them(project: Path):
+    tools = LanguageTools(project, [toy("counts")])
+    answer = await tools.call("rename_symbol", {"symbol": "knock", "new_name": "tap"})
+    assert sorted(answer.written) == ["bank/door.toy", "main.toy"]
+    await tools.close()
+
+
+async def test_uses_that_a_server_leaves_out_are_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("actors.lsp.tools._COUNTED_S", 0.0)
+    tools = LanguageTools(project, [toy("blind")])
+    answer = await tools.call("rename_symbol", {"symbol": "knock", "new_name": "tap"})
+    assert answer.written == ("bank/door.toy",)
+    assert "look at them:\n  main.toy:2" in answer.text
+    await tools.close()
+
+
 async def test_a_rename_keeps_line_ends_and_all_other_bytes(tools: LanguageTools, project: Path):
     (project / "main.toy").write_bytes(b"use Account\r\nuse knock\r\n\xef\xbb\xbfend")
     await ask(tools, "rename_symbol", symbol="knock", new_name="tap")
