@@ -49,26 +49,29 @@ def exported(metric: Metric) -> str:
 
 
 def targets(address: ClusterAddress) -> tuple[str, ...]:
-    """HOST:PORT of every node's figures."""
-    found = json.loads((Path(address.session_dir) / DISCOVERY).read_text(encoding="utf-8"))
+    """HOST:PORT of every node's figures; none in the first seconds of a cluster."""
+    listed = Path(address.session_dir) / DISCOVERY
+    if not listed.exists():
+        return ()
+    found = json.loads(listed.read_text(encoding="utf-8"))
     return tuple(target for group in found for target in group["targets"])
 
 
 async def figures(places: Iterable[str]) -> list[Figure]:
-    """All figures of ours at these places, in the order of the table.
+    """All figures of ours at these places, in the order of the table; none where no place is.
 
     Raises:
         InfrastructureError: none of them answers.
     """
     texts: list[str] = []
-    trouble = "there is no place to ask"
+    trouble = ""
     async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as client:
         for place in places:
             try:
                 texts.append((await client.get(f"http://{place}/metrics")).text)
             except httpx.HTTPError as error:
                 trouble = f"{place}: {type(error).__name__}"
-    if not texts:
+    if trouble and not texts:
         raise InfrastructureError(
             f"no node of the cluster shows its figures ({trouble})",
             "is it running? `manta up` starts it, or says where it is",

@@ -1,5 +1,6 @@
 """Pages whose blocks are marked to be run, tried from top to bottom on a cluster of their own."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,7 @@ BEGINNINGS = {"first-run.md", "real-models.md"}
 @pytest.mark.parametrize("page", TRIED, ids=lambda page: page.name)
 def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     with provider() as (url, _):
-        told = {} if page.name in BEGINNINGS else {"MANTA_ROUTES": route(url)}
-        door = Door(tmp_path, MANTA_START_TIMEOUT_S="240", **told)
+        door = Door(tmp_path, MANTA_START_TIMEOUT_S="240")
         environment = {
             **door.environment,
             "PATH": f"{Path(MANTA).parent}:{door.environment['PATH']}",
@@ -27,7 +27,8 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
             "GIT_COMMITTER_NAME": "Reader", "GIT_COMMITTER_EMAIL": "reader@localhost",
         }  # fmt: skip
         try:
-            if told:
+            if page.name not in BEGINNINGS:
+                choose_model(tmp_path / ".config" / "manta" / "config.toml", url)
                 project(tmp_path / "src" / "app")
                 tried(Block(page.name, 0, "run", 0, "cd ~/src/app"), tmp_path, environment)
             for block in blocks(page):
@@ -35,6 +36,14 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
                     tried(block, tmp_path, environment)
         finally:
             door.close()
+
+
+def choose_model(file: Path, url: str) -> None:
+    """The reader's own settings, in which a model was named."""
+    file.parent.mkdir(parents=True)
+    default = json.loads(route(url))["default"]
+    named = [f"{name} = {json.dumps(value)}" for name, value in default.items()]
+    file.write_text("\n".join(["[routes.default]", *named, ""]))
 
 
 def project(place: Path) -> None:
