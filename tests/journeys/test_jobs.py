@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +152,14 @@ def test_a_stopped_job_cancels_its_run_and_one_that_waits_leaves_nothing_to_do(
     door: Door, exports: dict[str, str], wordkit: Path
 ) -> None:
     running = door.start(*recorded("stopped", wordkit))
-    running.until(type="event", step="write_test")
+    running.until(type="submitted")
     queued = door.manta(*recorded("never", wordkit, "--no-follow", "--json"))
     assert queued.code == 0, queued.err
-    ray(door, exports, "stop", "never", "--no-wait")
-    ray(door, exports, "stop", "stopped")
+    running.until(type="event", step="write_test")
+    with ThreadPoolExecutor() as hands:  # one after the other, the run might be over before
+        never = hands.submit(ray, door, exports, "stop", "never", "--no-wait")
+        ray(door, exports, "stop", "stopped")
+        never.result()
     said = running.rest()
     assert (said.code, said.of("failed")["status"]) == (1, "cancelled")
     assert all(map(leaves, door.processes("supervisor:stopped")))
