@@ -15,7 +15,7 @@ from cluster.demo.sample import RECORDING, lay_out
 from tests.cluster.telemetry.receiver import receiving
 from tests.cluster.telemetry.test_dashboard import expressions, named
 from tests.journeys.conftest import recorded
-from tests.journeys.door import Door, kill
+from tests.journeys.door import Door, Running, kill
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -99,6 +99,17 @@ class Watched:
     spans: list[dict[str, Any]]
 
 
+def kill_coders_until_one_was_at_work(door: Door, run: Running) -> None:
+    """The run says so by a step that it tries again."""
+    for event in run.events():
+        if event.get("status") == "retry":
+            return
+        if (event.get("kind"), event.get("step")) == ("turn", "write_code"):
+            for coder in door.processes("/write_code/"):
+                kill(coder)
+    raise AssertionError(f"none was; {run.rest().err}")
+
+
 @pytest.fixture(scope="module")
 def watched(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """A run whose coders die, whose model has a price, and whose spans are received.
@@ -107,6 +118,8 @@ def watched(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """
     wordkit = tmp_path_factory.mktemp("watched") / "wordkit"
     lay_out(wordkit)
+    assert door.manta("up").code == 0
+    earlier = Figures(door).of("runs_total", status="done")
     with receiving() as receiver:
         run = door.start(
             *recorded(wordkit)[:-1],
@@ -115,9 +128,7 @@ def watched(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Watched:
         )
         run.until(step="write_code", status="started")
         actors = shown_by_ray(door)
-        earlier = Figures(door).of("runs_total", status="done")
-        for coder in door.processes("ray::Coder"):  # one of them is at work
-            kill(coder)
+        kill_coders_until_one_was_at_work(door, run)
         driven = eventually(lambda: "ray_manta_runs_driven{" in scraped(door) and scraped(door))
         said = run.rest()
         assert said.code == 0, said.err
